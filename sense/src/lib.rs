@@ -1,0 +1,11 @@
+//! Reads the node: processes, load, mail logs and who lives here. Reads hostile bytes, so it changes nothing.
+//!
+//! Each module turns what it reads into [`model::order::Finding`]s; none decides what is done about them.
+
+#![forbid(unsafe_code)]
+
+pub mod follow;
+pub mod inventory;
+pub mod load;
+pub mod mail;
+pub mod process;
