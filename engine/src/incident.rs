@@ -1,0 +1,215 @@
+//! One incident, folded from its events: signals, restrictions, notices, and the state that follows from them.
+
+use model::{
+    Checked, Delivery, Failure, Hash, Mode, Moment, NoticeId, NoticeKind, Number, Restriction, RestrictionId, Signal,
+    Stage, Trouble,
+};
+
+/// Most signals that one incident keeps; a further one replaces the oldest.
+pub const SIGNALS_MAX: usize = 64;
+
+/// What people are told about where an incident stands. Follows from the rest; never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Looked into; nothing is stopped (yet).
+    Open,
+    /// Something is stopped; the notice is on its way.
+    Contained,
+    /// The owner was told; it is his turn.
+    AwaitingOwner,
+    /// A verification runs.
+    Verifying,
+    /// Restrictions are lifted step by step.
+    Releasing(Stage),
+    /// Ended.
+    Closed,
+    /// It was our false alarm.
+    Dismissed,
+}
+
+/// Where one restriction stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Would be done, or stops nothing.
+    Proposed,
+    /// Ordered; not yet seen.
+    Ordered,
+    /// In force, as seen from outside.
+    Imposed(Moment),
+    /// Did not come into force.
+    Failed(Failure),
+    /// Ordered to be lifted; still in force until seen.
+    Lifting,
+    /// Gone, as seen from outside.
+    Lifted(Moment),
+}
+
+/// A restriction and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The restriction.
+    pub restriction: Restriction,
+    /// Where it stands.
+    pub status: Status,
+}
+
+impl Given {
+    /// Whether it limits the owner now or will in a moment.
+    pub fn in_force(&self) -> bool {
+        matches!(self.status, Status::Ordered | Status::Imposed(_) | Status::Lifting)
+    }
+}
+
+/// A notice and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeState {
+    /// Which one.
+    pub id: NoticeId,
+    /// What it says.
+    pub kind: NoticeKind,
+    /// When it was ordered.
+    pub ordered: Moment,
+    /// What is known of it.
+    pub delivery: Option<Delivery>,
+}
+
+/// Everything about one trouble of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Its number.
+    pub number: Number,
+    /// What it is about.
+    pub trouble: Trouble,
+    /// When it was opened.
+    pub opened: Moment,
+    /// Mode when it was opened.
+    pub mode: Mode,
+    /// The released incident that it may be a relapse of.
+    pub relapse_of: Option<Number>,
+    /// The latest signal of each finding.
+    pub signals: Vec<Signal>,
+    /// When the last signal came.
+    pub last_signal: Moment,
+    /// All restrictions, by ordinal.
+    pub restrictions: Vec<Given>,
+    /// All notices, by ordinal.
+    pub notices: Vec<NoticeState>,
+    /// Facts of the last verification, and whether it passed.
+    pub verification: Option<(bool, Vec<Checked>)>,
+    /// True while a rescan is under way.
+    pub verifying: bool,
+    /// When the owner said "done" (last 24 hours count).
+    pub done: Vec<Moment>,
+    /// Step of the release and since when.
+    pub stage: Option<(Stage, Moment)>,
+    /// An open objection: until when a person answers.
+    pub objection: Option<Moment>,
+    /// Findings known when the objection was raised: no further measure for them while it is open.
+    pub objected: Vec<Hash>,
+    /// Captured evidence.
+    pub captured: Vec<Hash>,
+    /// When it ended.
+    pub closed: Option<Moment>,
+    /// End of its watch.
+    pub watch_until: Option<Moment>,
+    /// Whether a verification carried the release.
+    pub verified: bool,
+    /// Whether it was a false alarm.
+    pub dismissed: bool,
+    /// An operator released it: it closes with the last lift.
+    pub released_by_person: bool,
+}
+
+impl Incident {
+    /// A new one without signals.
+    pub fn new(number: Number, trouble: Trouble, opened: Moment, mode: Mode, relapse_of: Option<Number>) -> Incident {
+        Incident {
+            number,
+            trouble,
+            opened,
+            mode,
+            relapse_of,
+            signals: Vec::new(),
+            last_signal: opened,
+            restrictions: Vec::new(),
+            notices: Vec::new(),
+            verification: None,
+            verifying: false,
+            done: Vec::new(),
+            stage: None,
+            objection: None,
+            objected: Vec::new(),
+            captured: Vec::new(),
+            closed: None,
+            watch_until: None,
+            verified: false,
+            dismissed: false,
+            released_by_person: false,
+        }
+    }
+
+    /// Neither closed nor dismissed.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none() && !self.dismissed
+    }
+
+    /// Restrictions that limit the owner now or will in a moment.
+    pub fn in_force(&self) -> impl Iterator<Item = &Given> {
+        self.restrictions.iter().filter(|g| g.in_force())
+    }
+
+    /// Where it stands, for people.
+    pub fn state(&self) -> State {
+        if self.dismissed {
+            return State::Dismissed;
+        }
+        if self.closed.is_some() {
+            return State::Closed;
+        }
+        if let Some((stage, _)) = self.stage {
+            return State::Releasing(stage);
+        }
+        if self.verifying {
+            return State::Verifying;
+        }
+        match (self.in_force().next(), self.notices.iter().any(|n| n.delivery.is_some())) {
+            (None, _) => State::Open,
+            (Some(_), false) => State::Contained,
+            (Some(_), true) => State::AwaitingOwner,
+        }
+    }
+
+    /// The restriction of this id.
+    pub fn given(&self, id: RestrictionId) -> Option<&Given> {
+        self.restrictions.iter().find(|g| g.restriction.id == id)
+    }
+
+    /// The id that the next restriction gets.
+    pub fn next_restriction(&self) -> RestrictionId {
+        let last = self.restrictions.iter().map(|g| g.restriction.id.ordinal).max().unwrap_or(0);
+        RestrictionId { incident: self.number, ordinal: last + 1 }
+    }
+
+    /// The id that the next notice gets.
+    pub fn next_notice(&self) -> NoticeId {
+        let last = self.notices.iter().map(|n| n.id.ordinal).max().unwrap_or(0);
+        NoticeId { incident: self.number, ordinal: last + 1 }
+    }
+
+    /// Whether the owner was ever told that something was stopped.
+    pub fn owner_was_told(&self) -> bool {
+        self.notices
+            .iter()
+            .any(|n| matches!(n.kind, NoticeKind::Restricted | NoticeKind::Relapse { .. } | NoticeKind::Added))
+    }
+
+    /// Keeps a signal: the latest one of each finding, at most [`SIGNALS_MAX`] findings.
+    pub fn join(&mut self, signal: Signal) {
+        self.last_signal = self.last_signal.max(signal.at);
+        self.signals.retain(|s| s.fingerprint != signal.fingerprint);
+        if self.signals.len() == SIGNALS_MAX {
+            self.signals.remove(0);
+        }
+        self.signals.push(signal);
+    }
+}

@@ -1,0 +1,180 @@
+//! Takes in what was observed after an order, and orders what follows from it.
+
+use model::order::Failure;
+use model::{
+    Check, Checked, Delivery, Domain, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen, Verdict,
+};
+
+use crate::account::Waiting;
+use crate::draft::Draft;
+use crate::release;
+
+pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
+    let Some(waiting) = draft.account.waiting.get(&intent).cloned() else {
+        // An order that was answered before (sent twice after a crash): once is enough.
+        draft.emit(Fact::OutcomeStale { intent });
+        return;
+    };
+    match (waiting, seen) {
+        (Waiting::Impose(id), Seen::Done { what }) => done(draft, id, what),
+        (Waiting::Impose(id), Seen::Failed(why)) => failed(draft, id, why),
+        (Waiting::Probe(id, true), Seen::Probed { right: true, what }) => imposed(draft, id, what),
+        (Waiting::Probe(id, true), Seen::Probed { right: false, what }) => without_effect(draft, id, what),
+        (Waiting::Probe(id, true), Seen::Failed(why)) => {
+            imposed(draft, id, format!("in place, not seen from outside: {why}"));
+            draft.call(id.incident, Measure::PageOperator, "probe-failed");
+        }
+        (Waiting::Lift(id), Seen::Done { what }) => taken_back(draft, id, what),
+        (Waiting::Lift(id), Seen::Failed(Failure::Gone(what))) => lifted(draft, id, what),
+        (Waiting::Lift(id), Seen::Failed(_)) => {
+            // It may still be in force: the reconciler tries again, a person looks.
+            draft.call(id.incident, Measure::PageOperator, "lift-failed");
+        }
+        (Waiting::Probe(id, false), Seen::Probed { right: true, what }) => lifted(draft, id, what),
+        (Waiting::Probe(id, false), Seen::Probed { right: false, .. }) => {
+            draft.call(id.incident, Measure::PageOperator, "still-closed");
+            lift_again(draft, id);
+        }
+        (Waiting::Probe(id, false), Seen::Failed(why)) => {
+            lifted(draft, id, format!("flag gone, not seen from outside: {why}"))
+        }
+        (Waiting::Pass(incident), seen) => {
+            draft.emit(Fact::PassSeen { incident, open: matches!(seen, Seen::Done { .. }) });
+        }
+        (Waiting::Rescan(incident), Seen::Rescanned(checked)) => rescanned(draft, incident, checked),
+        (Waiting::Rescan(incident), _) => {
+            // Release fails closed: without facts nothing opens, and a person is called.
+            draft.emit(Fact::LookSeen { incident, intent, captured: None });
+            draft.call(incident, Measure::PageOperator, "verification-not-possible");
+        }
+        (Waiting::Capture(id), seen) => {
+            let captured = match seen {
+                Seen::Captured(hash) => Some(hash),
+                _ => None,
+            };
+            draft.emit(Fact::LookSeen { incident: id.incident, intent, captured });
+        }
+        (Waiting::Tell(notice), Seen::Told(delivery)) => {
+            let lost = matches!(delivery, Delivery::Undeliverable { .. });
+            let known =
+                draft.incident(notice.incident).and_then(|i| i.notices.iter().find(|n| n.id == notice)).is_some_and(
+                    |n| matches!((&n.delivery, &delivery), (Some(Delivery::Waiting { .. }), Delivery::Waiting { .. })),
+                );
+            if !known {
+                draft.emit(Fact::NoticeSeen { notice, delivery });
+            }
+            if lost {
+                draft.call(notice.incident, Measure::PageOperator, "notice-undeliverable");
+            }
+        }
+        (Waiting::Tell(notice), Seen::Failed(why)) => {
+            draft.emit(Fact::NoticeSeen { notice, delivery: Delivery::Undeliverable { why: why.to_string() } });
+            draft.call(notice.incident, Measure::PageOperator, "notice-undeliverable");
+        }
+        (_, _) => draft.emit(Fact::OutcomeStale { intent }),
+    }
+}
+
+/// `act` did its part. What visitors see is tested from outside; what was frozen is captured.
+fn done(draft: &mut Draft, id: RestrictionId, what: String) {
+    match measure(draft, id) {
+        Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) => {
+            let look = Look::Probe { restriction: id, sites: sites_of(&measure), closed: true };
+            draft.emit(Fact::LookOrdered { incident: id.incident, look });
+        }
+        Some(measure @ Measure::FreezeProcess { .. }) => {
+            imposed(draft, id, what);
+            let look = Look::Capture { restriction: id, measure };
+            draft.emit(Fact::LookOrdered { incident: id.incident, look });
+        }
+        _ => imposed(draft, id, what),
+    }
+}
+
+fn imposed(draft: &mut Draft, id: RestrictionId, seen: String) {
+    draft.emit(Fact::RestrictionImposed { id, seen });
+}
+
+fn failed(draft: &mut Draft, id: RestrictionId, why: Failure) {
+    let rule = match &why {
+        Failure::Gone(_) => None, // it ended by itself: nothing to call a person for
+        Failure::Budget(_) => Some("budget-used-up"),
+        Failure::Guard(_) => Some("refused-by-guard"),
+        Failure::NoEffect(_) => Some("no-effect"),
+        Failure::Error(_) => Some("not-possible"),
+    };
+    draft.emit(Fact::RestrictionFailed { id, why });
+    if let Some(rule) = rule {
+        draft.call(id.incident, Measure::PageOperator, rule);
+    }
+}
+
+/// The flag is there but visitors still get in: take it back, so that what we believe is what is.
+fn without_effect(draft: &mut Draft, id: RestrictionId, what: String) {
+    let measure = measure(draft, id);
+    failed(draft, id, Failure::NoEffect(what));
+    if let Some(measure) = measure {
+        draft.emit(Fact::LiftOrdered { id, measure, end_processes: false });
+    }
+}
+
+fn taken_back(draft: &mut Draft, id: RestrictionId, what: String) {
+    let failed = draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| !g.in_force());
+    match measure(draft, id) {
+        Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) if !failed => {
+            let look = Look::Probe { restriction: id, sites: sites_of(&measure), closed: false };
+            draft.emit(Fact::LookOrdered { incident: id.incident, look });
+        }
+        _ => lifted(draft, id, what),
+    }
+}
+
+fn lifted(draft: &mut Draft, id: RestrictionId, seen: String) {
+    draft.emit(Fact::RestrictionLifted { id, seen });
+    release::after_lift(draft, id.incident);
+}
+
+fn lift_again(draft: &mut Draft, id: RestrictionId) {
+    if let Some(measure) = measure(draft, id) {
+        draft.emit(Fact::LiftOrdered { id, measure, end_processes: false });
+    }
+}
+
+/// The facts are in: what was found stands in the way; what cannot be seen is said, never guessed.
+fn rescanned(draft: &mut Draft, incident: Number, mut checked: Vec<Checked>) {
+    let at = draft.now;
+    for (check, verdict) in [
+        (Check::Files, Verdict::NotChecked { why: "no_scanner".to_owned() }),
+        (Check::Entry, Verdict::OnYourWord),
+        (Check::Passwords, Verdict::OnYourWord),
+    ] {
+        if !checked.iter().any(|c| c.check == check) {
+            checked.push(Checked { check, at, verdict });
+        }
+    }
+    // Without a single fact that a machine saw, a click would have opened the account.
+    let seen = checked.iter().any(|c| matches!(c.verdict, Verdict::Clean { .. }));
+    if !seen && !checked.iter().any(Checked::blocks) {
+        draft.emit(Fact::VerificationFailed { incident, checked });
+        draft.call(incident, Measure::PageOperator, "verification-not-possible");
+    } else if checked.iter().any(Checked::blocks) {
+        draft.emit(Fact::VerificationFailed { incident, checked });
+        draft.tell(incident, NoticeKind::CheckFailed);
+    } else {
+        draft.emit(Fact::VerificationPassed { incident, checked });
+        release::begin(draft, incident);
+    }
+}
+
+fn measure(draft: &Draft, id: RestrictionId) -> Option<Measure> {
+    Some(draft.incident(id.incident)?.given(id)?.restriction.measure.clone())
+}
+
+/// The sites that a closure covers.
+pub fn sites_of(measure: &Measure) -> Vec<Domain> {
+    match measure {
+        Measure::CloseSite { site } => vec![site.clone()],
+        Measure::CloseAccount { sites, .. } => sites.clone(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,40 @@
+//! What time alone brings: the next stage of a release, the end of a quiet incident, the end of a watch.
+
+use model::{Fact, Measure, Number, Span};
+
+use crate::draft::Draft;
+use crate::incident::Status;
+use crate::release;
+
+/// An order without any sight for so long needs a person.
+const UNSEEN: Span = Span::minutes(5);
+
+pub fn pass(draft: &mut Draft) {
+    let numbers: Vec<Number> = draft.account.incidents.iter().map(|i| i.number).collect();
+    for number in numbers {
+        let Some(incident) = draft.incident(number) else { continue };
+        if incident.is_open() {
+            open(draft, number);
+        } else if incident.watch_until.is_some_and(|until| until <= draft.now) {
+            draft.emit(Fact::WatchEnded { incident: number });
+        }
+    }
+}
+
+fn open(draft: &mut Draft, number: Number) {
+    release::proceed(draft, number);
+    let now = draft.now;
+    let Some(incident) = draft.incident(number).filter(|i| i.is_open()) else { return };
+    if incident.restrictions.iter().any(|g| g.status == Status::Ordered && now - g.restriction.since > UNSEEN) {
+        draft.call(number, Measure::PageOperator, "order-unseen");
+    }
+    let Some(incident) = draft.incident(number) else { return };
+    if incident.objection.is_some_and(|by| by <= now) {
+        draft.call(number, Measure::PageOperator, "objection-overdue");
+    }
+    let Some(incident) = draft.incident(number) else { return };
+    let free = incident.in_force().next().is_none() && incident.objection.is_none();
+    if free && now - incident.last_signal >= draft.policy.quiet {
+        release::close(draft, number, false);
+    }
+}

@@ -1,0 +1,125 @@
+//! Weighs one signal: ignore it, join it to the open incident, open a new one; then restrict what must be.
+
+use model::{Class, Fact, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
+
+use crate::choose::{Choice, choose};
+use crate::draft::Draft;
+
+/// The same finding with the same targets is noted again only after so long: the senses repeat themselves.
+const REPEAT: Span = Span::hours(1);
+/// A known harmless finding is noted at most once in so long.
+const IGNORED_NOTE: Span = Span::days(1);
+
+pub fn weigh(draft: &mut Draft, signal: Signal) {
+    if is_ignored(draft, &signal) {
+        return;
+    }
+    let Some(number) = incident_for(draft, &signal) else { return };
+    let known = draft.incident(number).is_some_and(|i| {
+        i.signals.iter().any(|s| {
+            s.fingerprint == signal.fingerprint
+                && s.target == signal.target
+                && s.strength >= signal.strength
+                && signal.at - s.at < REPEAT
+        })
+    });
+    if known {
+        return;
+    }
+    draft.emit(Fact::SignalJoined { incident: number, signal });
+    restrict(draft, number);
+}
+
+/// Orders (enforce) or proposes (observe, advise) what the incident now calls for, with its notice.
+pub fn restrict(draft: &mut Draft, number: Number) {
+    let Some(incident) = draft.incident(number) else { return };
+    let mut choices = choose(incident, &draft.account.sites);
+    if incident.objection.is_some() {
+        // An objection stops escalation for the same finding; new findings still count.
+        choices.retain(|c| c.why.findings.iter().any(|f| !incident.objected.contains(f)));
+    }
+    let now = draft.now;
+    choices.retain(|c| c.why.findings.iter().any(|f| draft.account.allowed.get(f).is_none_or(|until| *until <= now)));
+    let act = draft.policy.mode == Mode::Enforce;
+    let mut ordered = false;
+    for choice in choices {
+        ordered |= give(draft, number, choice, act);
+    }
+    if ordered {
+        tell_restricted(draft, number);
+    }
+}
+
+/// One choice becomes an order or a proposal; says whether it was an order.
+fn give(draft: &mut Draft, number: Number, Choice { measure, why }: Choice, act: bool) -> bool {
+    let Some(incident) = draft.incident(number) else { return false };
+    let restriction = Restriction { id: incident.next_restriction(), measure, since: draft.now, why };
+    let order = act && restriction.measure.restricts();
+    draft.emit(match order {
+        true => Fact::RestrictionOrdered { restriction, by_person: false },
+        false => Fact::RestrictionProposed { restriction },
+    });
+    order
+}
+
+/// The notice that goes with new restrictions: the first one of an incident, or what was added.
+pub fn tell_restricted(draft: &mut Draft, number: Number) {
+    let Some(incident) = draft.incident(number) else { return };
+    let kind = match (incident.owner_was_told(), incident.relapse_of) {
+        (true, _) => NoticeKind::Added,
+        (false, Some(earlier)) => NoticeKind::Relapse { earlier },
+        (false, None) => NoticeKind::Restricted,
+    };
+    draft.tell(number, kind);
+}
+
+/// Dismissed or allowed findings do nothing; that is noted now and then.
+fn is_ignored(draft: &mut Draft, signal: &Signal) -> bool {
+    let finding = signal.fingerprint;
+    let allowed = draft.account.allowed.get(&finding).is_some_and(|until| *until > draft.now);
+    if !allowed && !draft.account.dismissed.contains(&finding) {
+        return false;
+    }
+    let noted = draft.account.ignored.get(&finding).is_some_and(|then| draft.now - *then < IGNORED_NOTE);
+    if !noted {
+        draft.emit(Fact::SignalIgnored { finding, kind: signal.kind });
+    }
+    true
+}
+
+/// The incident that the signal belongs to: the open one of its trouble, else a new one if it says enough.
+fn incident_for(draft: &mut Draft, signal: &Signal) -> Option<Number> {
+    let intrusion = draft.account.open(Trouble::Intrusion).map(|i| i.number);
+    let trouble = match signal.class() {
+        // Load beside an intrusion is part of it; alone it is a trouble of its own.
+        Class::Load if intrusion.is_none() => Trouble::Load,
+        Class::Load | Class::Process | Class::Mail => Trouble::Intrusion,
+    };
+    if let Some(open) = draft.account.open(trouble) {
+        return Some(open.number);
+    }
+    if signal.strength == Strength::Hint {
+        return None;
+    }
+    Some(open(draft, trouble))
+}
+
+/// Opens an incident with the next number of the node's day.
+pub fn open(draft: &mut Draft, trouble: Trouble) -> Number {
+    let now = draft.now;
+    while draft.account.incident(Number::new(now, draft.account.serial)).is_some() {
+        draft.account.serial = draft.account.serial.wrapping_add(1);
+    }
+    let number = Number::new(now, draft.account.serial);
+    let relapse_of = draft
+        .account
+        .incidents
+        .iter()
+        .rev()
+        .find(|i| i.trouble == trouble && !i.dismissed && i.watch_until.is_some_and(|until| until > now))
+        .filter(|i| i.owner_was_told())
+        .map(|i| i.number);
+    let (mode, policy) = (draft.policy.mode, draft.policy.hash());
+    draft.emit(Fact::IncidentOpened { incident: number, trouble, relapse_of, mode, policy });
+    number
+}
