@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{AccountRef, Event, Fact, Hash, IntentId, Look, Moment, NoticeId, Number, RestrictionId, Site, Trouble};
+use model::{AccountRef, Event, Fact, Hash, IntentId, Look, Measure, Moment, NoticeId, Number, RestrictionId, Site, Trouble};
 
 use crate::incident::{Given, Incident, NoticeState, Status};
 
@@ -26,6 +26,8 @@ pub enum Waiting {
     Probe(RestrictionId, bool),
     /// `desk` tells.
     Tell(NoticeId),
+    /// `desk` calls the operator.
+    Page(Number),
 }
 
 /// The fold of one account's events.
@@ -120,6 +122,9 @@ impl Account {
                 self.ignored.insert(*finding, at);
             }
             Fact::RestrictionProposed { restriction } => {
+                if restriction.measure == Measure::PageOperator {
+                    self.waiting.insert(id, Waiting::Page(restriction.id.incident));
+                }
                 if let Some(i) = self.incident_mut(restriction.id.incident) {
                     i.restrictions.push(Given { restriction: restriction.clone(), status: Status::Proposed });
                 }
@@ -257,6 +262,11 @@ impl Account {
             Fact::SitesSeen { sites } => self.sites = sites.clone(),
             Fact::OutcomeStale { intent } => {
                 self.waiting.remove(intent);
+            }
+            Fact::OperatorCalled { incident, delivery } => {
+                if !matches!(delivery, model::Delivery::Waiting { .. }) {
+                    self.answered(|w| matches!(w, Waiting::Page(n) if n == incident));
+                }
             }
             Fact::OwnerCannot { .. }
             | Fact::QuestionBound { .. }

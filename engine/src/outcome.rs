@@ -71,6 +71,14 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
             draft.emit(Fact::NoticeSeen { notice, delivery: Delivery::Undeliverable { why: why.to_string() } });
             draft.call(notice.incident, Measure::PageOperator, "notice-undeliverable");
         }
+        (Waiting::Page(incident), seen) => {
+            let delivery = match seen {
+                Seen::Told(Delivery::Waiting { .. }) => return, // tried again; nothing worth a line in the log
+                Seen::Told(delivery) => delivery,
+                other => Delivery::Undeliverable { why: format!("{other:?}") },
+            };
+            draft.emit(Fact::OperatorCalled { incident, delivery });
+        }
         (_, _) => draft.emit(Fact::OutcomeStale { intent }),
     }
 }

@@ -90,7 +90,7 @@ impl Play {
                     at: self.now,
                     verdict: Verdict::Clean { count: 3 },
                 }]),
-                Tell(_) => Seen::Told(Delivery::Accepted { addresses: 1 }),
+                Tell(_) | Page(_) => Seen::Told(Delivery::Accepted { addresses: 1 }),
             };
             self.input(Input::Outcome(Outcome { intent, seen }));
         }

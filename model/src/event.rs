@@ -168,6 +168,13 @@ pub enum Fact {
         /// The capture's row, when one was made.
         captured: Option<Hash>,
     },
+    /// The operator was called, or could not be.
+    OperatorCalled {
+        /// The incident.
+        incident: Number,
+        /// What became of the call.
+        delivery: Delivery,
+    },
     /// The owner said "done".
     OwnerDone {
         /// The incident.
@@ -316,6 +323,9 @@ impl Event {
                 Order::Act(Verb::OpenPass { sites: sites.clone(), pass: *pass, until: *until })
             }
             Fact::LookOrdered { look, .. } => Order::Look(look.clone()),
+            Fact::RestrictionProposed { restriction } if restriction.measure == Measure::PageOperator => {
+                Order::Page { incident: restriction.id.incident, rule: restriction.why.rule.clone() }
+            }
             Fact::NoticeOrdered { notice, kind } => Order::Tell { notice: *notice, kind: kind.clone() },
             _ => return None,
         };
@@ -332,6 +342,7 @@ impl Event {
             | PassSeen { incident, .. }
             | LookOrdered { incident, .. }
             | LookSeen { incident, .. }
+            | OperatorCalled { incident, .. }
             | OwnerDone { incident }
             | OwnerCannot { incident }
             | VerificationPassed { incident, .. }

@@ -48,6 +48,13 @@ pub enum Order {
         /// What it says.
         kind: NoticeKind,
     },
+    /// `desk` calls the operator.
+    Page {
+        /// The incident.
+        incident: Number,
+        /// Why, by the name of the rule.
+        rule: String,
+    },
 }
 
 /// What `act` can do.
