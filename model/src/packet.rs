@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::inventory::{AccountEntry, GateKey, ProbeTarget, Unclear};
-use crate::moment::{Moment, Span};
+use crate::moment::Span;
 use crate::name::{AccountName, AccountRef, Domain, Hash, Number, RestrictionId};
 use crate::order::{Failure, Finding, IntentId, Look, Operator, Outcome, Owner, Verb};
 use crate::restriction::Restriction;
@@ -246,10 +246,10 @@ pub enum ToCore {
     Operator {
         /// The account.
         account: AccountName,
+        /// Who gives the order, for the record.
+        by: String,
         /// The order.
         what: Operator,
-        /// Say what would be done instead of doing it (for `restrict`).
-        dry_run: bool,
     },
     /// What an owner said, handed in by an operator (or by the owner's own channel later).
     Owner {
@@ -264,11 +264,8 @@ pub enum ToCore {
         /// The pass, for [`Owner::Pass`].
         pass: Option<PassKey>,
     },
-    /// Advance the clock of a story and wait until nothing is under way (builds with `story` only).
-    Settle {
-        /// The new time.
-        now: Moment,
-    },
+    /// Let time pass now and say which orders wait for an answer (only where a story tells the time).
+    Settle,
 }
 
 /// core → command line.

@@ -1,0 +1,281 @@
+//! Sends what is stored and due, and takes in what came of it.
+
+use std::time::{Duration, Instant};
+
+use model::order::{Failure, Finding};
+use model::packet::{PassKey, SiteHandle, ToAct, ToDesk, ToSense};
+use model::{
+    Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, Moment, NoticeId, NoticeKind, Order,
+    Outcome, Seen, Span, Verb,
+};
+use store::StoreError;
+
+use super::letters::Letter;
+use super::{Core, letters};
+
+/// An order that was sent and not answered for so long is sent again (every role answers a repeated one).
+const RESEND: Duration = Duration::from_secs(120);
+/// A notice waits at most so long for the restrictions that it speaks of.
+const SETTLE: Span = Span::secs(60);
+
+impl Core {
+    /// Sends everything that is due and can be sent now.
+    pub fn dispatch(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let due: Vec<Intent> = self
+            .outbox
+            .values()
+            .filter(|p| p.next_at <= now && p.sent.is_none_or(|at| at.elapsed() > RESEND))
+            .map(|p| p.intent.clone())
+            .collect();
+        for intent in due {
+            let sent = match &intent.order {
+                Order::Act(verb) => self.send_act(&intent, verb.clone())?,
+                Order::Look(look) => self.send_look(&intent, look.clone())?,
+                Order::Tell { notice, kind } => self.send_notice(&intent, *notice, kind.clone())?,
+                Order::Page { incident, rule } => self.send_page(&intent, *incident, rule)?,
+            };
+            if sent && let Some(pending) = self.outbox.get_mut(&intent.id) {
+                pending.sent = Some(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was sent on a line that broke, so that it is sent again on the next one.
+    pub fn line_broke(&mut self, concerns: impl Fn(&Order) -> bool) {
+        for pending in self.outbox.values_mut().filter(|p| concerns(&p.intent.order)) {
+            pending.sent = None;
+        }
+    }
+
+    fn send_act(&mut self, intent: &Intent, verb: Verb) -> Result<bool, StoreError> {
+        let domains: Vec<Domain> = match &verb {
+            Verb::Impose { restriction, .. } => sites_of(&restriction.measure),
+            Verb::Lift { measure, .. } => sites_of(measure),
+            Verb::OpenPass { sites, .. } => sites.clone(),
+        };
+        let pass = match &verb {
+            Verb::OpenPass { pass, .. } => match self.store.body(*pass)?.and_then(|b| pass_key(&b)) {
+                Some(key) => Some(key),
+                None => {
+                    self.answer(intent.id, Seen::Failed(Failure::Gone("the pass has expired; ask for a new one".into())))?;
+                    return Ok(false);
+                }
+            },
+            _ => None,
+        };
+        let sites = self.handles(&intent.account.name, &domains)?;
+        let order = ToAct::Do { intent: intent.id, account: intent.account.clone(), verb, sites, pass, dry_run: false };
+        Ok(self.lines.act.send(&order))
+    }
+
+    fn send_look(&mut self, intent: &Intent, look: Look) -> Result<bool, StoreError> {
+        match &look {
+            Look::Probe { restriction, sites, closed } => {
+                let (incident, closed) = (restriction.incident, *closed);
+                let sites = self.handles(&intent.account.name, sites)?;
+                Ok(self.lines.desk.send(&ToDesk::Probe { intent: intent.id, sites, incident, closed }))
+            }
+            Look::Rescan { captured, .. } => {
+                let evidence = captured.iter().filter_map(|h| self.evidence(*h)).collect();
+                let packet = ToSense::Look { intent: intent.id, account: intent.account.clone(), look, evidence };
+                Ok(self.lines.sense.send(&packet))
+            }
+            Look::Capture { .. } => {
+                let packet = ToSense::Look { intent: intent.id, account: intent.account.clone(), look, evidence: vec![] };
+                Ok(self.lines.sense.send(&packet))
+            }
+        }
+    }
+
+    /// The evidence of this hash, while it is kept.
+    pub fn evidence(&self, hash: Hash) -> Option<Evidence> {
+        let body = self.store.body(hash).ok()??;
+        serde_json::from_slice(&body).ok()
+    }
+
+    pub fn handles(&self, account: &model::AccountName, domains: &[Domain]) -> Result<Vec<SiteHandle>, StoreError> {
+        let entry = self.store.account(account)?;
+        let sites = entry.map(|e| e.sites).unwrap_or_default();
+        let wanted = sites.into_iter().filter(|s| domains.contains(&s.domain));
+        Ok(wanted.map(|s| SiteHandle { domain: s.domain, gates: s.gates, probes: s.probes }).collect())
+    }
+
+    /// A letter leaves when what it speaks of is settled; it is stored before it leaves.
+    fn send_notice(&mut self, intent: &Intent, notice: NoticeId, kind: NoticeKind) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let account = self.account(&intent.account)?;
+        let Some(incident) = account.incident(notice.incident) else {
+            self.answer(intent.id, Seen::Failed(Failure::Gone("the incident is no longer kept".into())))?;
+            return Ok(false);
+        };
+        let unsettled = incident.restrictions.iter().any(|g| g.status == engine::Status::Ordered);
+        let ordered = incident.notices.iter().find(|n| n.id == notice).map_or(now, |n| n.ordered);
+        if unsettled && now - ordered < SETTLE {
+            return Ok(false);
+        }
+        let entry = self.store.account(&intent.account.name)?;
+        let to: Vec<String> = entry.iter().flat_map(|e| &e.contacts).map(|c| c.address.clone()).take(8).collect();
+        if to.is_empty() {
+            let why = "no address of record; add [[account]] contacts in accounts.d".to_owned();
+            self.answer(intent.id, Seen::Told(Delivery::Undeliverable { why }))?;
+            return Ok(false);
+        }
+        let letter = match self.stored_letter(notice)? {
+            Some(letter) => letter,
+            None => {
+                let letter = letters::write(self, &intent.account, notice, &kind)?;
+                self.store_letter(notice, &letter)?;
+                letter
+            }
+        };
+        let domain = self.config.notice.message_domain();
+        let id = |ordinal: u16| format!("{}.{ordinal}@{domain}", notice.incident);
+        let references = (1..notice.ordinal).rev().take(16).map(id).rev().collect();
+        let packet = ToDesk::Send {
+            intent: intent.id,
+            to,
+            message_id: id(notice.ordinal),
+            references,
+            subject: letter.subject,
+            text: letter.text,
+        };
+        Ok(self.lines.desk.send(&packet))
+    }
+
+    /// The letter as it was stored, if it was written before.
+    pub fn stored_letter(&self, notice: NoticeId) -> Result<Option<Letter>, StoreError> {
+        let Some(hash) = self.store.setting(&letter_key(notice))?.and_then(|h| h.parse::<Hash>().ok()) else {
+            return Ok(None);
+        };
+        Ok(self.store.body(hash)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn store_letter(&mut self, notice: NoticeId, letter: &Letter) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(letter).expect("two texts are JSON");
+        let body = Body { kind: BodyKind::Letter, expires: self.clock.now() + super::run::EVIDENCE_KEPT, bytes };
+        let mut turn = self.turn()?;
+        turn.batch.settings.push((letter_key(notice), body.hash().to_string()));
+        turn.batch.bodies.push(body);
+        self.commit(turn)
+    }
+
+    fn send_page(&mut self, intent: &Intent, incident: model::Number, rule: &str) -> Result<bool, StoreError> {
+        if self.config.notice.operator_mail.is_none() {
+            let why = "no [notice] operator_mail is configured; see `hikeshi status`".to_owned();
+            self.answer(intent.id, Seen::Told(Delivery::Undeliverable { why }))?;
+            return Ok(false);
+        }
+        let (subject, text) = letters::page(self, &intent.account, incident, rule)?;
+        Ok(self.lines.desk.send(&ToDesk::Page { intent: intent.id, subject, text }))
+    }
+
+    /// Takes in one outcome: tries again later what can wait, else decides what follows and marks it done.
+    pub fn hear(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+        let Some(pending) = self.outbox.get_mut(&outcome.intent) else {
+            return Ok(()); // answered before
+        };
+        let account = pending.intent.account.clone();
+        let mut seen = outcome.seen;
+        let mut turn_later = None;
+        if let Seen::Told(Delivery::Waiting { why }) = &seen {
+            pending.tries += 1;
+            pending.sent = None;
+            match desk::mail::next_try(pending.tries) {
+                Some(pause) => turn_later = Some((pending.tries, pause, why.clone())),
+                None => seen = Seen::Told(Delivery::Undeliverable { why: format!("given up after {} tries: {why}", pending.tries) }),
+            }
+        }
+        let mut turn = self.turn()?;
+        match turn_later {
+            Some((tries, pause, why)) => {
+                let next_at = turn.now + pause;
+                if let Some(pending) = self.outbox.get_mut(&outcome.intent) {
+                    pending.next_at = next_at;
+                }
+                turn.batch.attempts.push(store::Attempt { intent: outcome.intent, tries, next_at, error: why });
+            }
+            None => turn.batch.done.push(outcome.intent),
+        }
+        self.step(&mut turn, &account, Input::Outcome(Outcome { intent: outcome.intent, seen }))?;
+        self.commit(turn)
+    }
+
+    fn answer(&mut self, intent: IntentId, seen: Seen) -> Result<(), StoreError> {
+        self.hear(Outcome { intent, seen })
+    }
+
+    /// Findings of one batch of the senses, stored with the places that were read.
+    pub fn findings(
+        &mut self,
+        findings: Vec<Finding>,
+        cursors: Vec<model::packet::Cursor>,
+        baselines: Vec<model::packet::Baseline>,
+    ) -> Result<(), StoreError> {
+        let mut turn = self.turn()?;
+        for Finding { signal, evidence } in findings {
+            let who = signal.account.clone();
+            let events = self.step(&mut turn, &who, Input::Signal(signal))?;
+            if events.is_empty() {
+                continue; // known, or nothing to keep: its evidence is not kept either
+            }
+            let bytes = serde_json::to_vec(&evidence).expect("evidence is plain values");
+            let expires = turn.now + super::run::EVIDENCE_KEPT;
+            turn.batch.bodies.push(Body { kind: BodyKind::Evidence, expires, bytes });
+        }
+        turn.batch.cursors = cursors;
+        turn.batch.baselines = baselines;
+        if turn.batch.is_empty() {
+            return Ok(());
+        }
+        self.commit(turn)
+    }
+
+    /// Lets time pass for every account where it can change something.
+    pub fn tick(&mut self) -> Result<(), StoreError> {
+        let mut turn = self.turn()?;
+        let waiting: Vec<_> = self.accounts.values().filter(|a| a.needs_ticks()).map(|a| a.account.clone()).collect();
+        for who in waiting {
+            self.step(&mut turn, &who, Input::Tick)?;
+        }
+        if turn.batch.is_empty() {
+            return Ok(());
+        }
+        self.commit(turn)
+    }
+
+    /// When the next row becomes due by itself.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.outbox.values().filter(|p| p.sent.is_none()).map(|p| p.next_at).min()
+    }
+}
+
+fn letter_key(notice: NoticeId) -> String {
+    format!("letter {notice}")
+}
+
+pub fn sites_of(measure: &model::Measure) -> Vec<Domain> {
+    match measure {
+        model::Measure::CloseSite { site } => vec![site.clone()],
+        model::Measure::CloseAccount { sites, .. } => sites.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// A pass row is `tok:` and 32 hexadecimal digits, or `ip:` and an address.
+fn pass_key(bytes: &[u8]) -> Option<PassKey> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    if let Some(address) = text.strip_prefix("ip:") {
+        return address.parse().ok().map(PassKey::Address);
+    }
+    let token = text.strip_prefix("tok:")?;
+    let mut bytes = [0u8; 16];
+    if token.len() != 32 || !token.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&token[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(PassKey::Token(bytes))
+}

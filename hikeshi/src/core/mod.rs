@@ -1,0 +1,67 @@
+//! The core role: holds the store, asks the engine, sends what was stored, hears what came of it.
+//!
+//! The order is always the same: step, store, apply, send. A crash anywhere in between loses nothing that was
+//! acknowledged and does nothing twice: what was stored but not answered is sent again, and every role answers a
+//! repeated order from what it already did.
+
+mod dispatch;
+pub mod letters;
+mod run;
+mod turn;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use engine::{Account, Policy};
+use model::{AccountRef, Intent, IntentId, Moment, Unclear};
+use store::{Store, StoreError};
+
+pub use run::run;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::link::Line;
+
+/// An order that was stored and is not answered yet.
+struct Pending {
+    intent: Intent,
+    tries: u32,
+    next_at: Moment,
+    /// When it was last sent on the present line.
+    sent: Option<Instant>,
+}
+
+/// The lines to the other roles.
+struct Lines {
+    act: Line,
+    sense: Line,
+    desk: Line,
+}
+
+/// The core's state. Everything in it can be rebuilt from the store.
+pub struct Core {
+    store: Store,
+    config: Config,
+    policy: Policy,
+    clock: Clock,
+    lines: Lines,
+    accounts: HashMap<AccountRef, Account>,
+    outbox: BTreeMap<IntentId, Pending>,
+    blind: Vec<String>,
+    unclear: Vec<Unclear>,
+    known_accounts: u64,
+    /// Restrictions that `act` says are in force, while its list comes in.
+    real: Vec<model::packet::FromAct>,
+    started: Moment,
+}
+
+impl Core {
+    /// The fold of one account, from memory or from its events.
+    fn account(&mut self, who: &AccountRef) -> Result<&mut Account, StoreError> {
+        if !self.accounts.contains_key(who) {
+            let account = turn::fold(&self.store, who)?;
+            self.accounts.insert(who.clone(), account);
+        }
+        Ok(self.accounts.get_mut(who).expect("inserted above"))
+    }
+}

@@ -1,0 +1,415 @@
+//! The core's loop: one queue, one thread that decides; everything else only brings and takes packets.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
+use model::{AccountRef, Body, BodyKind, Input, Order, Outcome, Owner, Seen, Span};
+use store::{Store, StoreError};
+use sys::socket::{Connection, Listener};
+
+use super::{Core, Lines};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exit::{Answer, CommandError, Exit};
+use crate::link::{Heard, Line};
+
+/// Evidence and letters are kept so long after they were made, at the most (design: 42 days of watch, then 30).
+pub const EVIDENCE_KEPT: Span = Span::days(90);
+/// How often decided and real are compared.
+const RECONCILE: Duration = Duration::from_secs(30);
+/// How often time passes when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// How often expired bodies are deleted.
+const EXPIRE: Duration = Duration::from_secs(3600);
+
+/// One entry of the core's queue.
+pub enum Heap {
+    Act(Heard<FromAct>),
+    Sense(Heard<FromSense>),
+    Desk(Heard<FromDesk>),
+    Asked(ToCore, Connection),
+}
+
+/// Runs the core until its queue ends. `run` is the folder of the role sockets.
+pub fn run(config: Config, clock: Clock) -> Answer {
+    let run = config.paths.run.clone();
+    let store = Store::open(&config.paths.state.join("hikeshi.db")).map_err(store_failed)?;
+    let (sender, queue) = sync_channel(256);
+    let lines = Lines {
+        act: Line::open(run.join("act.sock"), sender.clone(), Heap::Act),
+        sense: Line::open(run.join("sense.sock"), sender.clone(), Heap::Sense),
+        desk: Line::open(run.join("desk.sock"), sender.clone(), Heap::Desk),
+    };
+    let mut core = Core::begin(store, config, clock, lines).map_err(store_failed)?;
+    listen(&run.join("core.sock"), sender)?;
+    core.serve(queue)
+}
+
+fn store_failed(error: StoreError) -> CommandError {
+    CommandError::failure(error.to_string())
+}
+
+/// Accepts commands of the same uid or root, one packet and its answer a connection.
+fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
+    let listener = Listener::bind(path, 0o600)
+        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display())))?;
+    std::thread::spawn(move || {
+        while let Ok(mut connection) = listener.accept() {
+            if connection.set_timeout(Some(Duration::from_secs(5))).is_err() {
+                continue;
+            }
+            match connection.recv_value::<ToCore>() {
+                Ok(Some(asked)) => {
+                    if queue.send(Heap::Asked(asked, connection)).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a command did not decode; its connection was closed"),
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Core {
+    /// Rebuilds everything from the store.
+    fn begin(store: Store, config: Config, clock: Clock, lines: Lines) -> Result<Core, StoreError> {
+        let started = clock.now();
+        let policy = config.policy();
+        let mut core = Core {
+            store,
+            config,
+            policy,
+            clock,
+            lines,
+            accounts: Default::default(),
+            outbox: Default::default(),
+            blind: Vec::new(),
+            unclear: Vec::new(),
+            known_accounts: 0,
+            real: Vec::new(),
+            started,
+        };
+        for row in core.store.pending()? {
+            let pending = super::Pending { intent: row.intent, tries: row.tries, next_at: row.next_at, sent: None };
+            core.outbox.insert(pending.intent.id, pending);
+        }
+        for incident in core.store.incidents(10_000)? {
+            core.account(&incident.account)?;
+        }
+        core.known_accounts = core.store.accounts()?.len() as u64;
+        Ok(core)
+    }
+
+    fn serve(&mut self, queue: Receiver<Heap>) -> Answer {
+        let mut ticked = Instant::now();
+        let mut reconciled = Instant::now();
+        let mut expired = Instant::now();
+        loop {
+            let pace = if self.clock.is_told() { Duration::from_millis(50) } else { TICK };
+            let heard = match queue.recv_timeout(pace) {
+                Ok(entry) => self.take(entry),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Exit::Ok),
+            };
+            heard.and_then(|()| {
+                if ticked.elapsed() >= pace {
+                    ticked = Instant::now();
+                    self.tick()?;
+                }
+                if reconciled.elapsed() >= RECONCILE {
+                    reconciled = Instant::now();
+                    self.lines.act.send(&ToAct::List);
+                }
+                if expired.elapsed() >= EXPIRE {
+                    expired = Instant::now();
+                    self.store.bodies_expire(self.clock.now())?;
+                    self.forget_idle();
+                }
+                self.dispatch()
+            })
+            .or_else(|error| self.survive(error))?;
+        }
+    }
+
+    /// A full disk stops new acts and changes nothing that is in force; anything else ends the core, and `serve`
+    /// starts it anew from what is stored.
+    fn survive(&mut self, error: StoreError) -> Result<(), CommandError> {
+        match error {
+            StoreError::Full { .. } => {
+                tracing::error!(%error, "nothing new is decided until there is room; what is in force stays");
+                std::thread::sleep(Duration::from_secs(1));
+                self.accounts.clear(); // memory may be ahead of the disk: read again
+                Ok(())
+            }
+            other => Err(store_failed(other)),
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        self.accounts.retain(|_, account| account.needs_ticks());
+    }
+
+    fn take(&mut self, entry: Heap) -> Result<(), StoreError> {
+        match entry {
+            Heap::Act(Heard::Up) => {
+                self.lines.act.send(&ToAct::List);
+                Ok(())
+            }
+            Heap::Act(Heard::Down) => {
+                self.real.clear();
+                self.line_broke(|order| matches!(order, Order::Act(_)));
+                Ok(())
+            }
+            Heap::Act(Heard::Said(said)) => self.act_said(said),
+            Heap::Sense(Heard::Up) => self.greet_sense(),
+            Heap::Sense(Heard::Down) => {
+                self.line_broke(|order| matches!(order, Order::Look(l) if !matches!(l, model::Look::Probe { .. })));
+                Ok(())
+            }
+            Heap::Sense(Heard::Said(said)) => self.sense_said(said),
+            Heap::Desk(Heard::Up) => Ok(()),
+            Heap::Desk(Heard::Down) => {
+                self.line_broke(|o| matches!(o, Order::Tell { .. } | Order::Page { .. } | Order::Look(model::Look::Probe { .. })));
+                Ok(())
+            }
+            Heap::Desk(Heard::Said(outcome)) => self.hear(outcome),
+            Heap::Asked(asked, mut connection) => {
+                let answer = match self.answer_command(asked, &mut connection)? {
+                    Some(answer) => answer,
+                    None => return Ok(()),
+                };
+                if let Err(error) = connection.send_value(&answer) {
+                    tracing::debug!(%error, "the command did not wait for its answer");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn act_said(&mut self, said: FromAct) -> Result<(), StoreError> {
+        match said {
+            FromAct::Done { intent, what } => self.hear(Outcome { intent, seen: Seen::Done { what } }),
+            FromAct::Failed { intent, why } => self.hear(Outcome { intent, seen: Seen::Failed(why) }),
+            FromAct::Would { .. } => Ok(()),
+            in_force @ FromAct::InForce { .. } => {
+                self.real.push(in_force);
+                Ok(())
+            }
+            FromAct::ListEnd => self.reconcile(),
+        }
+    }
+
+    /// Decided against real. What is decided and not real is ordered again (under its own number, so that it is
+    /// done once); what is real and not decided is reported, never lifted by itself.
+    fn reconcile(&mut self) -> Result<(), StoreError> {
+        let real = std::mem::take(&mut self.real);
+        let mut holds = std::collections::BTreeSet::new();
+        let mut listed = std::collections::BTreeSet::new();
+        for entry in &real {
+            if let FromAct::InForce { restriction, holds: true, .. } = entry {
+                holds.insert(*restriction);
+            }
+            if let FromAct::InForce { restriction, .. } = entry {
+                listed.insert(*restriction);
+            }
+        }
+        let mut decided = std::collections::BTreeSet::new();
+        let mut drifted: Vec<(AccountRef, model::Restriction)> = Vec::new();
+        for account in self.accounts.values() {
+            for given in account.incidents.iter().flat_map(|i| &i.restrictions).filter(|g| g.in_force()) {
+                decided.insert(given.restriction.id);
+                if matches!(given.status, engine::Status::Imposed(_)) && !holds.contains(&given.restriction.id) {
+                    drifted.push((account.account.clone(), given.restriction.clone()));
+                }
+            }
+        }
+        for stray in listed.difference(&decided) {
+            tracing::error!(restriction = %stray, "in force but not decided here; left as it is: `hikeshi lift {stray}` takes it back");
+        }
+        for (account, restriction) in drifted {
+            tracing::warn!(%account, restriction = %restriction.id, "decided but not real; imposed again");
+            let Some(intent) = self.store.ordered(restriction.id)? else { continue };
+            let domains = super::dispatch::sites_of(&restriction.measure);
+            let sites = self.handles(&account.name, &domains)?;
+            let verb = model::Verb::Impose { restriction, by_person: true };
+            self.lines.act.send(&ToAct::Do { intent, account, verb, sites, pass: None, dry_run: false });
+        }
+        self.send_frozen();
+        Ok(())
+    }
+
+    fn greet_sense(&mut self) -> Result<(), StoreError> {
+        for cursor in self.store.cursors()? {
+            self.lines.sense.send(&ToSense::Cursor(cursor));
+        }
+        for baseline in self.store.baselines()? {
+            self.lines.sense.send(&ToSense::Baseline(baseline));
+        }
+        self.send_frozen();
+        self.lines.sense.send(&ToSense::Begin);
+        Ok(())
+    }
+
+    /// Tells the senses what is frozen: it is no news.
+    fn send_frozen(&self) {
+        let frozen = self
+            .accounts
+            .values()
+            .flat_map(|a| &a.incidents)
+            .flat_map(|i| i.in_force())
+            .filter(|g| matches!(g.restriction.measure, model::Measure::FreezeProcess { .. }))
+            .map(|g| g.restriction.clone());
+        // A packet has room for some hundred processes; the oldest are the least likely to be seen as news.
+        let mut frozen: Vec<_> = frozen.collect();
+        frozen.sort_by_key(|r| std::cmp::Reverse(r.since));
+        frozen.truncate(64);
+        self.lines.sense.send(&ToSense::Frozen(frozen));
+    }
+
+    fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
+        match said {
+            FromSense::Account(entry) => {
+                let known = self.store.account(&entry.account.name)?;
+                let changed = known.as_ref() != Some(&entry);
+                let moved = known.is_none_or(|k| k.sites != entry.sites);
+                if !changed {
+                    return Ok(());
+                }
+                let mut turn = self.turn()?;
+                if moved {
+                    self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
+                }
+                turn.batch.accounts.push(entry);
+                self.commit(turn)
+            }
+            FromSense::AccountGone(account) => {
+                let mut turn = self.turn()?;
+                turn.batch.gone.push(account);
+                self.commit(turn)
+            }
+            FromSense::InventoryEnd { accounts, unclear } => {
+                self.known_accounts = accounts;
+                for entry in unclear.iter().filter(|u| !self.unclear.contains(u)) {
+                    tracing::warn!(subject = entry.subject, why = entry.why, "ownership unclear");
+                }
+                self.unclear = unclear;
+                self.forget_idle();
+                Ok(())
+            }
+            FromSense::Batch { batch, findings, cursors, baselines } => {
+                self.findings(findings, cursors, baselines)?;
+                self.lines.sense.send(&ToSense::Stored(batch));
+                Ok(())
+            }
+            FromSense::Looked { outcome, capture } => {
+                if let Some(bytes) = capture {
+                    let body = Body { kind: BodyKind::Capture, expires: self.clock.now() + EVIDENCE_KEPT, bytes };
+                    let mut turn = self.turn()?;
+                    turn.batch.bodies.push(body);
+                    self.commit(turn)?;
+                }
+                self.hear(outcome)?;
+                self.send_frozen();
+                Ok(())
+            }
+            FromSense::Blind(blind) => {
+                for what in blind.iter().filter(|b| !self.blind.contains(b)) {
+                    tracing::warn!(what, "cannot be seen");
+                }
+                self.blind = blind;
+                Ok(())
+            }
+        }
+    }
+
+    fn answer_command(&mut self, asked: ToCore, connection: &mut Connection) -> Result<Option<FromCore>, StoreError> {
+        let answer = match asked {
+            ToCore::Status => FromCore::Status {
+                roles: vec![
+                    ("act".into(), self.lines.act.is_up()),
+                    ("sense".into(), self.lines.sense.is_up()),
+                    ("desk".into(), self.lines.desk.is_up()),
+                    ("core".into(), true),
+                ],
+                blind: self.blind.clone(),
+                unclear: self.unclear.iter().take(50).cloned().collect(),
+                accounts: self.known_accounts,
+                up: self.clock.now() - self.started,
+            },
+            ToCore::Operator { account, what, by } => {
+                let Some(who) = self.find(&account)? else { return Ok(Some(unknown(&account))) };
+                let input = Input::Operator { by, what };
+                self.obey(&who, input, vec![])?
+            }
+            ToCore::Owner { account, quoted, what, text, pass } => {
+                let Some(who) = self.find(&account)? else { return Ok(Some(unknown(&account))) };
+                self.owner(&who, quoted, what, text, pass)?
+            }
+            ToCore::Settle => {
+                if !self.clock.is_told() {
+                    return Ok(Some(FromCore::Refused("only a story's clock can be advanced".into())));
+                }
+                self.tick()?;
+                self.dispatch()?;
+                let waiting = self.outbox.values().filter(|p| p.sent.is_some() || p.next_at <= self.clock.now());
+                FromCore::Done(waiting.map(|p| p.intent.id.to_string()).collect())
+            }
+        };
+        let _ = connection;
+        Ok(Some(answer))
+    }
+
+    fn owner(
+        &mut self,
+        who: &AccountRef,
+        quoted: Option<model::Number>,
+        what: Owner,
+        text: Option<String>,
+        pass: Option<PassKey>,
+    ) -> Result<FromCore, StoreError> {
+        let now = self.clock.now();
+        let mut bodies = Vec::new();
+        if let Some(text) = text {
+            bodies.push(Body { kind: BodyKind::Question, expires: now + EVIDENCE_KEPT, bytes: text.into_bytes() });
+        }
+        if let Some(pass) = pass {
+            let expires = now + self.policy.pass;
+            bodies.push(Body { kind: BodyKind::Pass, expires, bytes: pass_text(&pass).into_bytes() });
+        }
+        self.obey(who, Input::Owner { quoted, what }, bodies)
+    }
+
+    /// Steps, stores, and tells in words what follows.
+    fn obey(&mut self, who: &AccountRef, input: Input, bodies: Vec<Body>) -> Result<FromCore, StoreError> {
+        let mut turn = self.turn()?;
+        let events = self.step(&mut turn, who, input)?;
+        if events.is_empty() {
+            return Ok(FromCore::Refused(
+                "nothing follows from this: the incident is not open, or there is nothing to do; see `hikeshi incident show NUMBER`".into(),
+            ));
+        }
+        turn.batch.bodies = bodies;
+        let lines = events.iter().map(crate::cli::print::event_line).collect();
+        self.commit(turn)?;
+        Ok(FromCore::Done(lines))
+    }
+
+    fn find(&self, name: &model::AccountName) -> Result<Option<AccountRef>, StoreError> {
+        Ok(self.store.account(name)?.map(|e| e.account))
+    }
+}
+
+fn unknown(account: &model::AccountName) -> FromCore {
+    FromCore::Refused(format!("no account \"{account}\" is known; `hikeshi status` lists what is unclear in the inventory"))
+}
+
+fn pass_text(pass: &PassKey) -> String {
+    match pass {
+        PassKey::Address(address) => format!("ip:{address}"),
+        PassKey::Token(bytes) => bytes.iter().fold("tok:".to_owned(), |text, b| format!("{text}{b:02x}")),
+    }
+}

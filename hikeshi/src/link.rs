@@ -1,0 +1,88 @@
+//! The core's lines to the other roles: connected again and again, never blocking the core.
+//!
+//! Each line has a reading thread that hands what it hears to the core's one queue. When a role dies, its line
+//! ends; the thread connects anew as soon as the role listens again, and the core sends what is still pending.
+
+use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sys::socket::Connection;
+
+/// Pause between two tries to reach a role.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// One line to a role.
+#[derive(Clone)]
+pub struct Line {
+    current: Arc<Mutex<Option<Connection>>>,
+}
+
+impl Line {
+    /// Opens a line to the role that listens at `path`. `up` and `heard` make queue entries out of a new
+    /// connection, a packet, and the end of a connection (`None`).
+    pub fn open<T, Q>(path: PathBuf, queue: SyncSender<Q>, event: fn(Heard<T>) -> Q) -> Line
+    where
+        T: DeserializeOwned + Send + 'static,
+        Q: Send + 'static,
+    {
+        let line = Line { current: Arc::new(Mutex::new(None)) };
+        let current = line.current.clone();
+        std::thread::spawn(move || {
+            loop {
+                let Ok(mut connection) = Connection::connect(&path) else {
+                    std::thread::sleep(AGAIN);
+                    continue;
+                };
+                let Ok(writer) = connection.try_clone() else { continue };
+                *current.lock().expect("no panic holds this lock") = Some(writer);
+                if queue.send(event(Heard::Up)).is_err() {
+                    return;
+                }
+                while let Ok(Some(value)) = connection.recv_value::<T>() {
+                    if queue.send(event(Heard::Said(value))).is_err() {
+                        return;
+                    }
+                }
+                *current.lock().expect("no panic holds this lock") = None;
+                if queue.send(event(Heard::Down)).is_err() {
+                    return;
+                }
+                std::thread::sleep(AGAIN);
+            }
+        });
+        line
+    }
+
+    /// Sends one packet; false when the role is not there now (what is pending is sent when it is back).
+    pub fn send<T: Serialize>(&self, value: &T) -> bool {
+        let mut current = self.current.lock().expect("no panic holds this lock");
+        match current.as_mut().map(|connection| connection.send_value(value)) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a packet could not be sent; the line is opened anew");
+                *current = None;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the role is there now.
+    pub fn is_up(&self) -> bool {
+        self.current.lock().expect("no panic holds this lock").is_some()
+    }
+}
+
+/// What a line tells the core.
+pub enum Heard<T> {
+    /// The role is there (again).
+    Up,
+    /// The role said something.
+    Said(T),
+    /// The role is gone.
+    Down,
+}
