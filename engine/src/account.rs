@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{AccountRef, Event, Fact, Hash, IntentId, Look, Measure, Moment, NoticeId, Number, RestrictionId, Site, Trouble};
+use model::{
+    AccountRef, Event, Fact, Hash, IntentId, Look, Measure, Moment, NoticeId, Number, RestrictionId, Site, Trouble,
+};
 
 use crate::incident::{Given, Incident, NoticeState, Status};
 
@@ -126,14 +128,16 @@ impl Account {
                     self.waiting.insert(id, Waiting::Page(restriction.id.incident));
                 }
                 if let Some(i) = self.incident_mut(restriction.id.incident) {
-                    i.restrictions.push(Given { restriction: restriction.clone(), status: Status::Proposed });
+                    let status = Status::Proposed;
+                    i.restrictions.push(Given { restriction: restriction.clone(), status, intent: None });
                 }
             }
             Fact::RestrictionOrdered { restriction, .. } => {
                 self.waiting.insert(id, Waiting::Impose(restriction.id));
                 if let Some(i) = self.incident_mut(restriction.id.incident) {
                     i.restrictions.retain(|g| g.restriction.id != restriction.id);
-                    i.restrictions.push(Given { restriction: restriction.clone(), status: Status::Ordered });
+                    let status = Status::Ordered;
+                    i.restrictions.push(Given { restriction: restriction.clone(), status, intent: Some(id) });
                     i.stage = None; // trouble during a release: what was reached no longer counts
                 }
             }

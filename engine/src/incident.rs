@@ -1,8 +1,8 @@
 //! One incident, folded from its events: signals, restrictions, notices, and the state that follows from them.
 
 use model::{
-    Checked, Delivery, Failure, Hash, Mode, Moment, NoticeId, NoticeKind, Number, Restriction, RestrictionId, Signal,
-    Stage, Trouble,
+    Checked, Delivery, Failure, Hash, IntentId, Mode, Moment, NoticeId, NoticeKind, Number, Restriction, RestrictionId,
+    Signal, Stage, Trouble,
 };
 
 /// Most signals that one incident keeps; a further one replaces the oldest.
@@ -51,6 +51,8 @@ pub struct Given {
     pub restriction: Restriction,
     /// Where it stands.
     pub status: Status,
+    /// The order that imposed it: to order the same again is to do it once.
+    pub intent: Option<IntentId>,
 }
 
 impl Given {

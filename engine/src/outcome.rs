@@ -112,8 +112,22 @@ fn failed(draft: &mut Draft, id: RestrictionId, why: Failure) {
         Failure::Error(_) => Some("not-possible"),
     };
     draft.emit(Fact::RestrictionFailed { id, why });
+    withdraw(draft, id.incident);
     if let Some(rule) = rule {
         draft.call(id.incident, Measure::PageOperator, rule);
+    }
+}
+
+/// A letter about restrictions of which none came into force has nothing to say: it does not leave.
+fn withdraw(draft: &mut Draft, number: Number) {
+    let Some(incident) = draft.incident(number) else { return };
+    if incident.in_force().next().is_some() {
+        return;
+    }
+    let about = |k: &NoticeKind| matches!(k, NoticeKind::Restricted | NoticeKind::Added | NoticeKind::Relapse { .. });
+    let unsent = incident.notices.iter().filter(|n| n.delivery.is_none() && about(&n.kind));
+    for notice in unsent.map(|n| n.id).collect::<Vec<_>>() {
+        draft.emit(Fact::NoticeSeen { notice, delivery: Delivery::Withdrawn });
     }
 }
 

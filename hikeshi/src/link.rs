@@ -15,6 +15,9 @@ use sys::socket::Connection;
 /// Pause between two tries to reach a role.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// Longest wait for a role that does not read.
+const STUCK: Duration = Duration::from_secs(5);
+
 /// One line to a role.
 #[derive(Clone)]
 pub struct Line {
@@ -33,16 +36,18 @@ impl Line {
         let current = line.current.clone();
         std::thread::spawn(move || {
             loop {
-                let Ok(mut connection) = Connection::connect(&path) else {
+                let Ok(connection) = Connection::connect(&path) else {
                     std::thread::sleep(AGAIN);
                     continue;
                 };
                 let Ok(writer) = connection.try_clone() else { continue };
+                // A role that does not read for so long is stuck: the core never waits for it.
+                let _ = writer.set_send_timeout(Some(STUCK));
                 *current.lock().expect("no panic holds this lock") = Some(writer);
                 if queue.send(event(Heard::Up)).is_err() {
                     return;
                 }
-                while let Ok(Some(value)) = connection.recv_value::<T>() {
+                while let Ok((value, _)) = connection.recv_value::<T>() {
                     if queue.send(event(Heard::Said(value))).is_err() {
                         return;
                     }
@@ -60,7 +65,7 @@ impl Line {
     /// Sends one packet; false when the role is not there now (what is pending is sent when it is back).
     pub fn send<T: Serialize>(&self, value: &T) -> bool {
         let mut current = self.current.lock().expect("no panic holds this lock");
-        match current.as_mut().map(|connection| connection.send_value(value)) {
+        match current.as_ref().map(|connection| connection.send_value(value)) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 tracing::warn!(%error, "a packet could not be sent; the line is opened anew");

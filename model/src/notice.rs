@@ -50,6 +50,8 @@ pub enum Delivery {
         /// Why, in the server's words, cut to 200 printable characters, without addresses.
         why: String,
     },
+    /// It was never sent: what it would have told did not come about.
+    Withdrawn,
     /// It will not arrive by this way; the operator has it on his list.
     Undeliverable {
         /// Why, as above.

@@ -12,7 +12,7 @@ use crate::inventory::{AccountEntry, GateKey, ProbeTarget, Unclear};
 use crate::moment::Span;
 use crate::name::{AccountName, AccountRef, Domain, Hash, Number, RestrictionId};
 use crate::order::{Failure, Finding, IntentId, Look, Operator, Outcome, Owner, Verb};
-use crate::restriction::Restriction;
+use crate::restriction::{Measure, Restriction};
 
 /// Largest packet, bytes.
 pub const PACKET_MAX: usize = 64 * 1024;
@@ -250,6 +250,13 @@ pub enum ToCore {
         by: String,
         /// The order.
         what: Operator,
+    },
+    /// What would be done, step by step; nothing is done.
+    DryRun {
+        /// The account.
+        account: AccountName,
+        /// The measure.
+        measure: Measure,
     },
     /// What an owner said, handed in by an operator (or by the owner's own channel later).
     Owner {

@@ -2,7 +2,6 @@
 
 pub mod ask;
 pub mod config;
-pub mod explain;
 pub mod incident;
 pub mod inspect;
 pub mod lift;

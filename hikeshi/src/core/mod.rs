@@ -15,6 +15,7 @@ use std::time::Instant;
 use engine::{Account, Policy};
 use model::{AccountRef, Intent, IntentId, Moment, Unclear};
 use store::{Store, StoreError};
+use sys::socket::Connection;
 
 pub use run::run;
 
@@ -52,6 +53,8 @@ pub struct Core {
     known_accounts: u64,
     /// Restrictions that `act` says are in force, while its list comes in.
     real: Vec<model::packet::FromAct>,
+    /// Who waits for the answer to a dry run.
+    asked: HashMap<IntentId, Connection>,
     started: Moment,
 }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{AccountRef, Body, BodyKind, Input, Order, Outcome, Owner, Seen, Span};
+use model::{AccountRef, Body, BodyKind, Input, IntentId, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -21,6 +21,8 @@ pub const EVIDENCE_KEPT: Span = Span::days(90);
 const RECONCILE: Duration = Duration::from_secs(30);
 /// How often time passes when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a command may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often expired bodies are deleted.
 const EXPIRE: Duration = Duration::from_secs(3600);
 
@@ -56,18 +58,17 @@ fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
     let listener = Listener::bind(path, 0o600)
         .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display())))?;
     std::thread::spawn(move || {
-        while let Ok(mut connection) = listener.accept() {
-            if connection.set_timeout(Some(Duration::from_secs(5))).is_err() {
+        while let Ok(connection) = listener.accept() {
+            if !crate::role::is_trusted(&connection) || connection.set_recv_timeout(Some(PATIENCE)).is_err() {
                 continue;
             }
             match connection.recv_value::<ToCore>() {
-                Ok(Some(asked)) => {
+                Ok((asked, _)) => {
                     if queue.send(Heap::Asked(asked, connection)).is_err() {
                         return;
                     }
                 }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "a command did not decode; its connection was closed"),
+                Err(error) => tracing::debug!(%error, "a command said nothing that can be understood"),
             }
         }
     });
@@ -91,6 +92,7 @@ impl Core {
             unclear: Vec::new(),
             known_accounts: 0,
             real: Vec::new(),
+            asked: Default::default(),
             started,
         };
         for row in core.store.pending()? {
@@ -177,14 +179,10 @@ impl Core {
                 Ok(())
             }
             Heap::Desk(Heard::Said(outcome)) => self.hear(outcome),
-            Heap::Asked(asked, mut connection) => {
-                let answer = match self.answer_command(asked, &mut connection)? {
-                    Some(answer) => answer,
-                    None => return Ok(()),
-                };
-                if let Err(error) = connection.send_value(&answer) {
-                    tracing::debug!(%error, "the command did not wait for its answer");
-                }
+            Heap::Asked(ToCore::DryRun { account, measure }, connection) => self.dry_run(account, measure, connection),
+            Heap::Asked(asked, connection) => {
+                let answer = self.answer_command(asked)?;
+                reply(&connection, &answer);
                 Ok(())
             }
         }
@@ -193,8 +191,19 @@ impl Core {
     fn act_said(&mut self, said: FromAct) -> Result<(), StoreError> {
         match said {
             FromAct::Done { intent, what } => self.hear(Outcome { intent, seen: Seen::Done { what } }),
+            FromAct::Failed { intent, why } if self.asked.contains_key(&intent) => {
+                if let Some(asker) = self.asked.remove(&intent) {
+                    reply(&asker, &FromCore::Refused(why.to_string()));
+                }
+                Ok(())
+            }
             FromAct::Failed { intent, why } => self.hear(Outcome { intent, seen: Seen::Failed(why) }),
-            FromAct::Would { .. } => Ok(()),
+            FromAct::Would { intent, steps } => {
+                if let Some(asker) = self.asked.remove(&intent) {
+                    reply(&asker, &FromCore::Done(steps));
+                }
+                Ok(())
+            }
             in_force @ FromAct::InForce { .. } => {
                 self.real.push(in_force);
                 Ok(())
@@ -218,21 +227,21 @@ impl Core {
             }
         }
         let mut decided = std::collections::BTreeSet::new();
-        let mut drifted: Vec<(AccountRef, model::Restriction)> = Vec::new();
+        let mut drifted = Vec::new();
         for account in self.accounts.values() {
             for given in account.incidents.iter().flat_map(|i| &i.restrictions).filter(|g| g.in_force()) {
                 decided.insert(given.restriction.id);
                 if matches!(given.status, engine::Status::Imposed(_)) && !holds.contains(&given.restriction.id) {
-                    drifted.push((account.account.clone(), given.restriction.clone()));
+                    drifted.push((account.account.clone(), given.intent, given.restriction.clone()));
                 }
             }
         }
         for stray in listed.difference(&decided) {
             tracing::error!(restriction = %stray, "in force but not decided here; left as it is: `hikeshi lift {stray}` takes it back");
         }
-        for (account, restriction) in drifted {
+        for (account, intent, restriction) in drifted {
+            let Some(intent) = intent else { continue };
             tracing::warn!(%account, restriction = %restriction.id, "decided but not real; imposed again");
-            let Some(intent) = self.store.ordered(restriction.id)? else { continue };
             let domains = super::dispatch::sites_of(&restriction.measure);
             let sites = self.handles(&account.name, &domains)?;
             let verb = model::Verb::Impose { restriction, by_person: true };
@@ -326,8 +335,30 @@ impl Core {
         }
     }
 
-    fn answer_command(&mut self, asked: ToCore, connection: &mut Connection) -> Result<Option<FromCore>, StoreError> {
-        let answer = match asked {
+    /// Asks `act` what it would do; the asker waits for the answer.
+    fn dry_run(&mut self, account: model::AccountName, measure: model::Measure, asker: Connection) -> Result<(), StoreError> {
+        let Some(who) = self.find(&account)? else {
+            reply(&asker, &unknown(&account));
+            return Ok(());
+        };
+        // Places at the end of the log are never reached: they name questions, not orders.
+        let intent = IntentId(u64::MAX - self.asked.len() as u64);
+        let number = model::Number::new(self.clock.now(), 0);
+        let id = model::RestrictionId { incident: number, ordinal: 1 };
+        let why = model::Why { rule: "dry-run".into(), findings: vec![] };
+        let sites = self.handles(&who.name, &super::dispatch::sites_of(&measure))?;
+        let restriction = model::Restriction { id, measure, since: self.clock.now(), why };
+        let verb = model::Verb::Impose { restriction, by_person: true };
+        match self.lines.act.send(&ToAct::Do { intent, account: who, verb, sites, pass: None, dry_run: true }) {
+            true => drop(self.asked.insert(intent, asker)),
+            false => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
+        }
+        Ok(())
+    }
+
+    fn answer_command(&mut self, asked: ToCore) -> Result<FromCore, StoreError> {
+        Ok(match asked {
+            ToCore::DryRun { .. } => unreachable!("answered by dry_run"),
             ToCore::Status => FromCore::Status {
                 roles: vec![
                     ("act".into(), self.lines.act.is_up()),
@@ -341,26 +372,24 @@ impl Core {
                 up: self.clock.now() - self.started,
             },
             ToCore::Operator { account, what, by } => {
-                let Some(who) = self.find(&account)? else { return Ok(Some(unknown(&account))) };
+                let Some(who) = self.find(&account)? else { return Ok(unknown(&account)) };
                 let input = Input::Operator { by, what };
                 self.obey(&who, input, vec![])?
             }
             ToCore::Owner { account, quoted, what, text, pass } => {
-                let Some(who) = self.find(&account)? else { return Ok(Some(unknown(&account))) };
+                let Some(who) = self.find(&account)? else { return Ok(unknown(&account)) };
                 self.owner(&who, quoted, what, text, pass)?
             }
             ToCore::Settle => {
                 if !self.clock.is_told() {
-                    return Ok(Some(FromCore::Refused("only a story's clock can be advanced".into())));
+                    return Ok(FromCore::Refused("only where a story tells the time".into()));
                 }
                 self.tick()?;
                 self.dispatch()?;
                 let waiting = self.outbox.values().filter(|p| p.sent.is_some() || p.next_at <= self.clock.now());
                 FromCore::Done(waiting.map(|p| p.intent.id.to_string()).collect())
             }
-        };
-        let _ = connection;
-        Ok(Some(answer))
+        })
     }
 
     fn owner(
@@ -400,6 +429,12 @@ impl Core {
 
     fn find(&self, name: &model::AccountName) -> Result<Option<AccountRef>, StoreError> {
         Ok(self.store.account(name)?.map(|e| e.account))
+    }
+}
+
+fn reply(asker: &Connection, answer: &FromCore) {
+    if let Err(error) = asker.send_value(answer) {
+        tracing::debug!(%error, "a command did not wait for its answer");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use engine::{Account, step};
-use model::{AccountRef, Event, Fact, Input, IntentId, Moment, Number};
+use model::{AccountRef, Delivery, Event, Fact, Input, IntentId, Moment, Number, Order};
 use store::{Batch, Store, StoreError};
 
 use super::{Core, Pending};
@@ -52,8 +52,13 @@ impl Core {
         for (i, event) in events.iter().enumerate() {
             // A place that no stored event has: it is known only after the commit.
             account.apply(IntentId(u64::MAX - (turn.batch.events.len() + i) as u64), event);
-            if matches!(event.fact, Fact::IncidentOpened { .. }) {
-                turn.serial = turn.serial.wrapping_add(1);
+            match &event.fact {
+                Fact::IncidentOpened { .. } => turn.serial = turn.serial.wrapping_add(1),
+                Fact::NoticeSeen { notice, delivery: Delivery::Withdrawn } => {
+                    let row = self.outbox.values().find(|p| matches!(&p.intent.order, Order::Tell { notice: n, .. } if n == notice));
+                    turn.batch.done.extend(row.map(|p| p.intent.id));
+                }
+                _ => {}
             }
         }
         turn.batch.events.extend(events.iter().cloned());
