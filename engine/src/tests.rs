@@ -425,7 +425,7 @@ fn a_refused_order_calls_a_person_and_nothing_is_repeated() {
     play.heard.clear();
     let intent = *play.account.waiting.keys().next().unwrap();
     play.input(Input::Outcome(Outcome { intent, seen: Seen::Failed(Failure::Budget("3 this hour".into())) }));
-    play.said(expect!["failed budget used up: 3 this hour; propose page-operator (budget-used-up)"]);
+    play.said(expect!["failed budget used up: 3 this hour; NoticeSeen; propose page-operator (budget-used-up)"]);
 }
 
 #[test]
@@ -439,7 +439,7 @@ fn a_closure_that_visitors_do_not_see_is_taken_back_and_reported() {
     play.input(Input::Outcome(Outcome { intent, seen: Seen::Done { what: "flag".into() } }));
     let probe = *play.account.waiting.iter().find(|(_, w)| matches!(w, crate::Waiting::Probe(..))).unwrap().0;
     play.input(Input::Outcome(Outcome { intent: probe, seen: Seen::Probed { right: false, what: "blog 200".into() } }));
-    play.said(expect!["open Intrusion; OperatorActed; order close-site; notice Restricted; probe; failed no effect seen: blog 200; propose page-operator (no-effect); lift close-site"]);
+    play.said(expect!["open Intrusion; OperatorActed; order close-site; notice Restricted; probe; failed no effect seen: blog 200; NoticeSeen; propose page-operator (no-effect); lift close-site"]);
 }
 
 #[test]
