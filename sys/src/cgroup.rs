@@ -271,7 +271,12 @@ mod tests {
         for line in mounts.lines() {
             let Some(freezer) = Freezer::find_in(line) else { continue };
             tried += 1;
-            let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+            let mut child = std::process::Command::new("sleep")
+                .arg("20")
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
             let process = crate::process::Process::open(child.id()).unwrap();
             let before = freezer.place_of(&process.cgroups().unwrap());
             let name = format!("test-{}-{tried}", std::process::id());

@@ -204,7 +204,13 @@ mod tests {
     use super::*;
 
     fn sleeper() -> std::process::Child {
-        Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap()
+        Command::new("sleep")
+            .arg("20")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     fn eventually(what: &str, mut test: impl FnMut() -> bool) {
