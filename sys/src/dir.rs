@@ -1,0 +1,294 @@
+//! Folders by descriptor: nothing below one is reached through a link, `..` or another mount.
+//!
+//! Lesson of the antivirus, cPanel and LiteSpeed holes in the ledger: a path that is looked up twice is a path
+//! that can be swapped. Here every look-up is one openat2(2) relative to a held descriptor.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// What a new file is called until it is complete; refused as a name of anything else.
+const UNFINISHED: &str = ".hk-new~";
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// An open folder. Names below it are relative, of components that are not `.`, `..`, empty or over 255 bytes.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    /// Opens the folder at an absolute path whose last component must not be a link.
+    pub fn open(path: &Path) -> io::Result<Dir> {
+        Ok(Dir(rustix::fs::openat(CWD, path, folder_flags(), Mode::empty())?))
+    }
+
+    /// Opens a folder of our own: it must belong to the effective uid and nobody else may write to it.
+    ///
+    /// Error `PermissionDenied` with owner and mode otherwise: state that a tenant could write is no state.
+    pub fn open_own(path: &Path) -> io::Result<Dir> {
+        let dir = Dir::open(path)?;
+        let stat = rustix::fs::fstat(&dir.0)?;
+        let own = rustix::process::geteuid().as_raw();
+        if stat.st_uid != own || stat.st_mode & 0o022 != 0 {
+            let mode = stat.st_mode & 0o7777;
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "{} belongs to uid {} with mode {mode:04o}; it must belong to uid {own} and be writable by it alone (chmod go-w)",
+                    path.display(),
+                    stat.st_uid
+                ),
+            ));
+        }
+        Ok(dir)
+    }
+
+    /// Opens `name` below this folder; a link anywhere on the way is an error (ELOOP), another mount too (EXDEV).
+    pub fn open_beneath(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let path = checked(name)?;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), BENEATH) {
+            Err(Errno::NOSYS) => Ok(File::from(walk(self.0.as_fd(), path, flags)?)),
+            other => Ok(File::from(other?)),
+        }
+    }
+
+    /// Opens a folder below this one.
+    pub fn open_dir(&self, name: &str) -> io::Result<Dir> {
+        Ok(Dir(OwnedFd::from(self.open_beneath(name, folder_flags())?)))
+    }
+
+    /// Reads a file of at most `bytes_max` bytes; `None` when it is not there.
+    pub fn read(&self, name: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.open_beneath(name, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let mut bytes = Vec::new();
+        file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > bytes_max {
+            true => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} has more than {bytes_max} bytes"))),
+            false => Ok(Some(bytes)),
+        }
+    }
+
+    /// Whether a regular file of this name is there (never through a link).
+    pub fn has_file(&self, name: &str) -> io::Result<bool> {
+        Ok(self.stat(name)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile))
+    }
+
+    /// Facts about `name` itself (no link is followed); `None` when it is not there.
+    pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
+        match self.open_beneath(name, OFlags::PATH) {
+            Ok(file) => Ok(Some(rustix::fs::fstat(&file)?)),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Puts a complete file with exactly this mode in place of whatever file was there, by rename; file and
+    /// folder are synced, so after a power cut either the old or the new one is there.
+    pub fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let (parent, last) = self.parent(name)?;
+        let fd = parent.as_fd();
+        match rustix::fs::unlinkat(fd, UNFINISHED, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mut file = File::from(rustix::fs::openat(fd, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(bytes)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        file.sync_all()?;
+        rustix::fs::renameat(fd, UNFINISHED, fd, last)?;
+        parent.sync()
+    }
+
+    /// Opens a file for appending, making it with this mode when it is not there.
+    pub fn append(&self, name: &str, mode: u32) -> io::Result<File> {
+        let (parent, last) = self.parent(name)?;
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = File::from(rustix::fs::openat(&parent.0, last, flags, Mode::from_raw_mode(mode))?);
+        parent.sync()?;
+        Ok(file)
+    }
+
+    /// Makes the folders of a relative path that are not there yet, each with exactly this mode.
+    pub fn make_dirs(&self, name: &str, mode: u32) -> io::Result<Dir> {
+        let mut at = Dir(self.0.try_clone()?);
+        for part in checked(name)?.split('/') {
+            match rustix::fs::mkdirat(&at.0, part, Mode::RWXU) {
+                Ok(()) => {
+                    rustix::fs::fchmod(at.open_dir(part)?.0, Mode::from_raw_mode(mode))?;
+                    at.sync()?;
+                }
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+            at = at.open_dir(part)?;
+        }
+        Ok(at)
+    }
+
+    /// Removes a file; false when it was not there.
+    pub fn unlink(&self, name: &str) -> io::Result<bool> {
+        self.remove(name, AtFlags::empty())
+    }
+
+    /// Removes an empty folder; false when it was not there. `DirectoryNotEmpty` when something is in it.
+    pub fn remove_dir(&self, name: &str) -> io::Result<bool> {
+        self.remove(name, AtFlags::REMOVEDIR)
+    }
+
+    /// Names in this folder, sorted; those that are not UTF-8 are left out (we never make such).
+    pub fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            if let Ok(name) = entry?.file_name().to_str()
+                && !matches!(name, "." | ".." | UNFINISHED)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str, flags: AtFlags) -> io::Result<bool> {
+        let (parent, last) = match self.parent(name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        match rustix::fs::unlinkat(&parent.0, last, flags) {
+            Ok(()) => parent.sync().map(|()| true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn parent<'n>(&self, name: &'n str) -> io::Result<(Dir, &'n str)> {
+        let path = checked(name)?;
+        match path.rsplit_once('/') {
+            Some((folder, last)) => Ok((self.open_dir(folder)?, last)),
+            None => Ok((Dir(self.0.try_clone()?), path)),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.0) {
+            Err(Errno::INVAL) => Ok(()), // a file system that keeps nothing, such as a cgroup's
+            other => Ok(other?),
+        }
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn folder_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+/// A relative path of plain components, or an error that says what is wrong with it.
+fn checked(name: &str) -> io::Result<&str> {
+    let plain = |part: &str| !matches!(part, "" | "." | ".." | UNFINISHED) && part.len() <= 255;
+    match !name.contains('\0') && name.len() < 4096 && name.split('/').all(plain) {
+        true => Ok(name),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a plain relative path: {name:?}"))),
+    }
+}
+
+/// What openat2 does, one component at a time, for kernels before 5.6 and filters that do not know it.
+fn walk(at: BorrowedFd<'_>, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let device = rustix::fs::fstat(at)?.st_dev;
+    let mut here = at.try_clone_to_owned()?;
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        let wanted = if parts.peek().is_some() { folder_flags() } else { flags };
+        let next = rustix::fs::openat(&here, part, wanted, Mode::empty())?;
+        let stat = rustix::fs::fstat(&next)?;
+        if stat.st_dev != device {
+            return Err(Errno::XDEV.into());
+        }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP.into()); // O_PATH | O_NOFOLLOW opens the link itself
+        }
+        here = next;
+    }
+    Ok(here)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Dir) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_own(folder.path()).unwrap();
+        (folder, dir)
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_an_error_where_the_naive_twin_reads_through_it() {
+        let (path, dir) = folder();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "x").unwrap();
+        symlink(outside.path(), path.path().join("folder")).unwrap();
+        symlink(outside.path().join("secret"), path.path().join("file")).unwrap();
+        for name in ["folder/secret", "file"] {
+            assert_eq!(dir.read(name, 9).unwrap_err().raw_os_error(), Some(libc::ELOOP), "{name}");
+            assert!(walk(dir.as_fd(), name, OFlags::RDONLY | OFlags::NOFOLLOW).is_err(), "{name}");
+            assert!(walk(dir.as_fd(), name, OFlags::PATH | OFlags::NOFOLLOW).is_err(), "{name}");
+            assert_eq!(std::fs::read(path.path().join(name)).unwrap(), b"x", "the twin has no power");
+        }
+        assert!(dir.replace("folder/new", b"", 0o600).is_err());
+        assert!(dir.unlink("folder/secret").is_err());
+        assert!(dir.make_dirs("folder/sub", 0o700).is_err());
+        assert!(outside.path().join("secret").exists());
+    }
+
+    #[test]
+    fn names_that_climb_or_are_empty_are_refused() {
+        let (_path, dir) = folder();
+        for name in ["", ".", "..", "/etc/passwd", "a//b", "a/../b", "a/", "a\0b", UNFINISHED, &"a".repeat(256)] {
+            assert_eq!(dir.read(name, 9).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_file_has_its_mode_and_nothing_is_left_beside_it() {
+        let (path, dir) = folder();
+        dir.make_dirs("a/b", 0o711).unwrap();
+        for text in ["one", "two"] {
+            dir.replace("a/b/c", text.as_bytes(), 0o644).unwrap();
+            assert_eq!(dir.read("a/b/c", 9).unwrap().unwrap(), text.as_bytes());
+        }
+        let mode = |name: &str| std::fs::metadata(path.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("a/b/c"), mode("a/b"), mode("a")), (0o644, 0o711, 0o711));
+        assert_eq!(std::fs::read_dir(path.path().join("a/b")).unwrap().count(), 1);
+        assert!(dir.has_file("a/b/c").unwrap() && !dir.has_file("a/b").unwrap() && !dir.has_file("x/y").unwrap());
+        assert!(dir.read("a/b/c", 2).is_err());
+        assert!(dir.unlink("a/b/c").unwrap() && !dir.unlink("a/b/c").unwrap());
+        assert!(dir.remove_dir("a/b").unwrap());
+        assert_eq!(dir.list().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_our_own() {
+        let (path, _dir) = folder();
+        std::fs::set_permissions(path.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(Dir::open_own(path.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+}
