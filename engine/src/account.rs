@@ -230,11 +230,6 @@ impl Account {
                     i.objection = None;
                 }
             }
-            Fact::OperatorActed { incident: Some(incident), order, .. } if order == "release" => {
-                if let Some(i) = self.incident_mut(*incident) {
-                    i.released_by_person = true;
-                }
-            }
             Fact::FindingAllowed { finding, until, .. } => {
                 self.allowed.insert(*finding, *until);
             }
@@ -247,9 +242,10 @@ impl Account {
                     i.objection = None;
                 }
             }
-            Fact::IncidentDismissed { incident, .. } => {
+            Fact::IncidentDismissed { incident, truth, .. } => {
                 if let Some(i) = self.incident_mut(*incident) {
                     i.dismissed = true;
+                    i.truth = Some(truth.clone());
                     i.stage = None;
                     i.verifying = false;
                     i.closed = Some(at);

@@ -46,7 +46,7 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     }
 
     chosen.extend(closures(incident, sites, &programs, &mails));
-    if chosen.is_empty() && signals.iter().any(|s| s.class() == Class::Process && s.strength == Strength::Suspicious) {
+    if chosen.is_empty() && signals.iter().any(|s| s.class() != Class::Load && s.strength == Strength::Suspicious) {
         let asked = incident.restrictions.iter().any(|g| g.restriction.measure == Measure::AskOwner);
         if !asked && incident.in_force().next().is_none() {
             let all: Vec<&Signal> = signals.iter().collect();

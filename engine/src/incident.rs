@@ -118,8 +118,8 @@ pub struct Incident {
     pub verified: bool,
     /// Whether it was a false alarm.
     pub dismissed: bool,
-    /// An operator released it: it closes with the last lift.
-    pub released_by_person: bool,
+    /// What a dismissed one really was, in an operator's words.
+    pub truth: Option<String>,
 }
 
 impl Incident {
@@ -146,7 +146,7 @@ impl Incident {
             watch_until: None,
             verified: false,
             dismissed: false,
-            released_by_person: false,
+            truth: None,
         }
     }
 

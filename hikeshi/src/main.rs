@@ -12,6 +12,7 @@ mod core;
 mod demo;
 mod exit;
 mod link;
+mod parts;
 mod role;
 mod setup;
 
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    demo::tenant::play_if_told();
     let arguments = cli::Arguments::parse();
     match cli::run(arguments) {
         Ok(exit) => exit.into(),

@@ -59,6 +59,16 @@ pub enum PassKey {
     Address(IpAddr),
 }
 
+impl PassKey {
+    /// The row under whose hash events name it: `tok:` and 32 hexadecimal digits, or `ip:` and an address.
+    pub fn row(&self) -> String {
+        match self {
+            PassKey::Token(bytes) => bytes.iter().fold("tok:".to_owned(), |text, b| format!("{text}{b:02x}")),
+            PassKey::Address(address) => format!("ip:{address}"),
+        }
+    }
+}
+
 /// act → core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromAct {

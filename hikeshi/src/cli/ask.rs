@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::packet::{FromCore, ToCore};
-use store::Store;
+use store::{Store, View};
 use sys::socket::Connection;
 
 use crate::cli::Common;
@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The configuration that the command line names.
 pub fn config(common: &Common) -> Result<Config, CommandError> {
-    Config::load(&common.config).map_err(|e| CommandError::usage(e.to_string()))
+    crate::parts::load(&common.config)
 }
 
 /// One question, one answer.
 pub fn ask(config: &Config, asked: &ToCore) -> Result<FromCore, CommandError> {
-    let path = config.paths.run.join("core.sock");
+    let path = config.paths.run.0.join("core.sock");
     let unreachable = |e: std::io::Error| {
         CommandError::failure(format!(
             "the core does not answer at {}: {e}; start `hikeshi serve` (what is restricted stays restricted meanwhile)",
@@ -50,8 +50,8 @@ pub fn order(common: &Common, asked: &ToCore) -> Answer {
 }
 
 /// The store, for reading; works while the core runs and when it does not.
-pub fn store(config: &Config) -> Result<Store, CommandError> {
-    let path: PathBuf = config.paths.state.join("hikeshi.db");
+pub fn store(config: &Config) -> Result<View, CommandError> {
+    let path: PathBuf = config.paths.state.0.join("hikeshi.db");
     Store::open_read_only(&path).map_err(|e| CommandError::failure(e.to_string()))
 }
 

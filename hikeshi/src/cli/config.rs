@@ -4,7 +4,6 @@ use clap::Subcommand;
 use owo_colors::OwoColorize;
 
 use crate::cli::Common;
-use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
 
 /// What can be done with the configuration.
@@ -17,7 +16,7 @@ pub enum ConfigCommand {
 /// Checks it.
 pub fn config(common: &Common, command: ConfigCommand) -> Answer {
     let ConfigCommand::Check = command;
-    let report = Config::check(&common.config);
+    let report = crate::config::check(&common.config);
     for warning in &report.warnings {
         anstream::println!("{} {warning}", "warning:".yellow().bold());
     }

@@ -232,7 +232,7 @@ fn show(common: &Common, number: Number, at: Option<Moment>, letters: bool) -> A
     for stored in &own {
         anstream::println!("{}  {}", stored.event.at.dimmed(), print::coloured(&print::event_line(&stored.event)));
         if let model::Fact::SignalJoined { signal, .. } = &stored.event.fact {
-            match store.body(signal.evidence).map_err(failed)?.map(|b| serde_json::from_slice::<model::Evidence>(&b)) {
+            match store.body(&signal.evidence).map_err(failed)?.map(|b| serde_json::from_slice::<model::Evidence>(&b.bytes)) {
                 Some(Ok(evidence)) => {
                     for (key, value) in evidence.0 {
                         anstream::println!("                        {key:?}: {value}");

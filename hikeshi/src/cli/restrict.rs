@@ -52,8 +52,8 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;
-            let entry = store.account(&args.account).map_err(|e| CommandError::failure(e.to_string()))?;
-            let sites = entry.map(|e| e.sites).unwrap_or_default().into_iter().map(|s| s.domain).collect();
+            let known = store.account(&args.account).map_err(|e| CommandError::failure(e.to_string()))?;
+            let sites = known.map(|k| k.entry.sites).unwrap_or_default().into_iter().map(|s| s.domain).collect();
             Measure::CloseAccount { sites, wide: Wide::Ordered }
         }
     };

@@ -68,7 +68,7 @@ pub fn status(common: &Common) -> Answer {
 }
 
 /// The folds of all accounts that ever had an incident.
-pub fn folds(store: &store::Store) -> Result<Vec<Account>, crate::exit::CommandError> {
+pub fn folds(store: &store::View) -> Result<Vec<Account>, crate::exit::CommandError> {
     let failed = |e: store::StoreError| crate::exit::CommandError::failure(e.to_string());
     let mut accounts = Vec::new();
     for incident in store.incidents(10_000).map_err(failed)? {

@@ -56,7 +56,7 @@ impl Core {
             Verb::OpenPass { sites, .. } => sites.clone(),
         };
         let pass = match &verb {
-            Verb::OpenPass { pass, .. } => match self.store.body(*pass)?.and_then(|b| pass_key(&b)) {
+            Verb::OpenPass { pass, .. } => match self.store.body(pass)?.and_then(|b| pass_key(&b.bytes)) {
                 Some(key) => Some(key),
                 None => {
                     self.answer(intent.id, Seen::Failed(Failure::Gone("the pass has expired; ask for a new one".into())))?;
@@ -91,13 +91,13 @@ impl Core {
 
     /// The evidence of this hash, while it is kept.
     pub fn evidence(&self, hash: Hash) -> Option<Evidence> {
-        let body = self.store.body(hash).ok()??;
-        serde_json::from_slice(&body).ok()
+        let body = self.store.body(&hash).ok()??;
+        serde_json::from_slice(&body.bytes).ok()
     }
 
     pub fn handles(&self, account: &model::AccountName, domains: &[Domain]) -> Result<Vec<SiteHandle>, StoreError> {
-        let entry = self.store.account(account)?;
-        let sites = entry.map(|e| e.sites).unwrap_or_default();
+        let known = self.store.account(account)?;
+        let sites = known.map(|k| k.entry.sites).unwrap_or_default();
         let wanted = sites.into_iter().filter(|s| domains.contains(&s.domain));
         Ok(wanted.map(|s| SiteHandle { domain: s.domain, gates: s.gates, probes: s.probes }).collect())
     }
@@ -115,14 +115,14 @@ impl Core {
         if unsettled && now - ordered < SETTLE {
             return Ok(false);
         }
-        let entry = self.store.account(&intent.account.name)?;
-        let to: Vec<String> = entry.iter().flat_map(|e| &e.contacts).map(|c| c.address.clone()).take(8).collect();
+        let known = self.store.account(&intent.account.name)?;
+        let to: Vec<String> = known.iter().flat_map(|k| &k.entry.contacts).map(|c| c.address.clone()).take(8).collect();
         if to.is_empty() {
             let why = "no address of record; add [[account]] contacts in accounts.d".to_owned();
             self.answer(intent.id, Seen::Told(Delivery::Undeliverable { why }))?;
             return Ok(false);
         }
-        let letter = match self.stored_letter(notice)? {
+        let letter = match letters::stored(&self.store, notice)? {
             Some(letter) => letter,
             None => {
                 let letter = letters::write(self, &intent.account, notice, &kind)?;
@@ -130,7 +130,7 @@ impl Core {
                 letter
             }
         };
-        let domain = self.config.notice.message_domain();
+        let domain = self.config.message_domain();
         let id = |ordinal: u16| format!("{}.{ordinal}@{domain}", notice.incident);
         let references = (1..notice.ordinal).rev().take(16).map(id).rev().collect();
         let packet = ToDesk::Send {
@@ -144,21 +144,16 @@ impl Core {
         Ok(self.lines.desk.send(&packet))
     }
 
-    /// The letter as it was stored, if it was written before.
-    pub fn stored_letter(&self, notice: NoticeId) -> Result<Option<Letter>, StoreError> {
-        let Some(hash) = self.store.setting(&letter_key(notice))?.and_then(|h| h.parse::<Hash>().ok()) else {
-            return Ok(None);
-        };
-        Ok(self.store.body(hash)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
-    }
-
+    /// Stores a letter under its notice. The row comes before the pointer to it: without the pointer the letter is
+    /// written anew, which is the worst that a crash in between does, because nothing has left yet.
     fn store_letter(&mut self, notice: NoticeId, letter: &Letter) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(letter).expect("two texts are JSON");
         let body = Body { kind: BodyKind::Letter, expires: self.clock.now() + super::run::EVIDENCE_KEPT, bytes };
+        let hash = body.hash();
         let mut turn = self.turn()?;
-        turn.batch.settings.push((letter_key(notice), body.hash().to_string()));
         turn.batch.bodies.push(body);
-        self.commit(turn)
+        self.commit(turn)?;
+        self.store.put_setting(&letters::key(notice), &hash.to_string())
     }
 
     fn send_page(&mut self, intent: &Intent, incident: model::Number, rule: &str) -> Result<bool, StoreError> {
@@ -182,7 +177,8 @@ impl Core {
         if let Seen::Told(Delivery::Waiting { why }) = &seen {
             pending.tries += 1;
             pending.sent = None;
-            match desk::mail::next_try(pending.tries) {
+            let waited = self.clock.now() - pending.since;
+            match desk::mail::next_try(pending.tries, waited) {
                 Some(pause) => turn_later = Some((pending.tries, pause, why.clone())),
                 None => seen = Seen::Told(Delivery::Undeliverable { why: format!("given up after {} tries: {why}", pending.tries) }),
             }
@@ -226,7 +222,7 @@ impl Core {
         }
         turn.batch.cursors = cursors;
         turn.batch.baselines = baselines;
-        if turn.batch.is_empty() {
+        if turn.batch.events.is_empty() && turn.batch.cursors.is_empty() && turn.batch.baselines.is_empty() {
             return Ok(());
         }
         self.commit(turn)
@@ -239,22 +235,14 @@ impl Core {
         for who in waiting {
             self.step(&mut turn, &who, Input::Tick)?;
         }
-        if turn.batch.is_empty() {
+        if turn.batch.events.is_empty() {
             return Ok(());
         }
         self.commit(turn)
     }
-
-    /// When the next row becomes due by itself.
-    pub fn next_due(&self) -> Option<Moment> {
-        self.outbox.values().filter(|p| p.sent.is_none()).map(|p| p.next_at).min()
-    }
 }
 
-fn letter_key(notice: NoticeId) -> String {
-    format!("letter {notice}")
-}
-
+/// The sites that a measure closes.
 pub fn sites_of(measure: &model::Measure) -> Vec<Domain> {
     match measure {
         model::Measure::CloseSite { site } => vec![site.clone()],

@@ -18,6 +18,7 @@ use store::{Store, StoreError};
 use sys::socket::Connection;
 
 pub use run::run;
+pub use turn::fold;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -26,6 +27,8 @@ use crate::link::Line;
 /// An order that was stored and is not answered yet.
 struct Pending {
     intent: Intent,
+    /// When it was first due.
+    since: Moment,
     tries: u32,
     next_at: Moment,
     /// When it was last sent on the present line.

@@ -36,8 +36,8 @@ pub enum Heap {
 
 /// Runs the core until its queue ends. `run` is the folder of the role sockets.
 pub fn run(config: Config, clock: Clock) -> Answer {
-    let run = config.paths.run.clone();
-    let store = Store::open(&config.paths.state.join("hikeshi.db")).map_err(store_failed)?;
+    let run = config.paths.run.0.clone();
+    let store = Store::open(&config.paths.state.0.join("hikeshi.db")).map_err(store_failed)?;
     let (sender, queue) = sync_channel(256);
     let lines = Lines {
         act: Line::open(run.join("act.sock"), sender.clone(), Heap::Act),
@@ -96,7 +96,8 @@ impl Core {
             started,
         };
         for row in core.store.pending()? {
-            let pending = super::Pending { intent: row.intent, tries: row.tries, next_at: row.next_at, sent: None };
+            let since = core.event_time(row.intent.id)?.unwrap_or(row.next_at);
+            let pending = super::Pending { intent: row.intent, since, tries: row.tries, next_at: row.next_at, sent: None };
             core.outbox.insert(pending.intent.id, pending);
         }
         for incident in core.store.incidents(10_000)? {
@@ -104,6 +105,11 @@ impl Core {
         }
         core.known_accounts = core.store.accounts()?.len() as u64;
         Ok(core)
+    }
+
+    /// When the event at this place in the log happened.
+    fn event_time(&self, id: IntentId) -> Result<Option<model::Moment>, StoreError> {
+        Ok(self.store.event_range(id.0.saturating_sub(1), 1)?.first().map(|stored| stored.event.at))
     }
 
     fn serve(&mut self, queue: Receiver<Heap>) -> Answer {
@@ -141,7 +147,7 @@ impl Core {
     /// starts it anew from what is stored.
     fn survive(&mut self, error: StoreError) -> Result<(), CommandError> {
         match error {
-            StoreError::Full { .. } => {
+            StoreError::Full | StoreError::Busy => {
                 tracing::error!(%error, "nothing new is decided until there is room; what is in force stays");
                 std::thread::sleep(Duration::from_secs(1));
                 self.accounts.clear(); // memory may be ahead of the disk: read again
@@ -282,9 +288,9 @@ impl Core {
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
         match said {
             FromSense::Account(entry) => {
-                let known = self.store.account(&entry.account.name)?;
+                let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
                 let changed = known.as_ref() != Some(&entry);
-                let moved = known.is_none_or(|k| k.sites != entry.sites);
+                let moved = known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account);
                 if !changed {
                     return Ok(());
                 }
@@ -297,7 +303,7 @@ impl Core {
             }
             FromSense::AccountGone(account) => {
                 let mut turn = self.turn()?;
-                turn.batch.gone.push(account);
+                turn.batch.accounts_gone.push(account);
                 self.commit(turn)
             }
             FromSense::InventoryEnd { accounts, unclear } => {
@@ -407,7 +413,7 @@ impl Core {
         }
         if let Some(pass) = pass {
             let expires = now + self.policy.pass;
-            bodies.push(Body { kind: BodyKind::Pass, expires, bytes: pass_text(&pass).into_bytes() });
+            bodies.push(Body { kind: BodyKind::Pass, expires, bytes: pass.row().into_bytes() });
         }
         self.obey(who, Input::Owner { quoted, what }, bodies)
     }
@@ -428,7 +434,7 @@ impl Core {
     }
 
     fn find(&self, name: &model::AccountName) -> Result<Option<AccountRef>, StoreError> {
-        Ok(self.store.account(name)?.map(|e| e.account))
+        Ok(self.store.account(name)?.filter(|k| !k.gone).map(|k| k.entry.account))
     }
 }
 
@@ -440,11 +446,4 @@ fn reply(asker: &Connection, answer: &FromCore) {
 
 fn unknown(account: &model::AccountName) -> FromCore {
     FromCore::Refused(format!("no account \"{account}\" is known; `hikeshi status` lists what is unclear in the inventory"))
-}
-
-fn pass_text(pass: &PassKey) -> String {
-    match pass {
-        PassKey::Address(address) => format!("ip:{address}"),
-        PassKey::Token(bytes) => bytes.iter().fold("tok:".to_owned(), |text, b| format!("{text}{b:02x}")),
-    }
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use engine::{Account, step};
 use model::{AccountRef, Delivery, Event, Fact, Input, IntentId, Moment, Number, Order};
-use store::{Batch, Store, StoreError};
+use store::{Batch, StoreError, View};
 
 use super::{Core, Pending};
 
 /// Folds an account from the store.
-pub fn fold(store: &Store, who: &AccountRef) -> Result<Account, StoreError> {
+pub fn fold(store: &View, who: &AccountRef) -> Result<Account, StoreError> {
     let mut account = Account::new(who.clone());
     for stored in store.events_of(&who.name, 0)? {
         if stored.event.account == *who {
@@ -67,10 +67,8 @@ impl Core {
 
     /// Stores the turn, then takes it in. Only now may anything leave.
     pub fn commit(&mut self, turn: Turn) -> Result<(), StoreError> {
-        let events = turn.batch.events.clone();
-        let done = turn.batch.done.clone();
-        let committed = self.store.commit(turn.batch)?;
-        for (i, event) in events.iter().enumerate() {
+                        let committed = self.store.commit(&turn.batch)?;
+        for (i, event) in turn.batch.events.iter().enumerate() {
             let id = IntentId(committed.first_seq + i as u64);
             // `step` loaded every account of this turn before anything was stored.
             if let Some(account) = self.accounts.get_mut(&event.account) {
@@ -78,11 +76,11 @@ impl Core {
             }
             log(event);
         }
-        for id in done {
-            self.outbox.remove(&id);
+        for id in &turn.batch.done {
+            self.outbox.remove(id);
         }
         for intent in committed.intents {
-            self.outbox.insert(intent.id, Pending { intent, tries: 0, next_at: turn.now, sent: None });
+            self.outbox.insert(intent.id, Pending { intent, since: turn.now, tries: 0, next_at: turn.now, sent: None });
         }
         Ok(())
     }

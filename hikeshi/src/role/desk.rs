@@ -15,7 +15,7 @@ use crate::role::is_trusted;
 
 /// Serves the core until the process ends.
 pub fn run(config: Config) -> Answer {
-    let path = config.paths.run.join("desk.sock");
+    let path = config.paths.run.0.join("desk.sock");
     let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
     let core: Arc<Mutex<Option<Connection>>> = Arc::default();
     let letters = worker(&config, core.clone());
@@ -38,10 +38,10 @@ pub fn run(config: Config) -> Answer {
 /// A thread that carries out orders in their order and tells the core that is connected then.
 fn worker(config: &Config, core: Arc<Mutex<Option<Connection>>>) -> Sender<ToDesk> {
     let (sender, queue) = channel();
-    let mut desk = desk::Desk::new(config.desk());
+    let mut desk = config.desk();
     std::thread::spawn(move || {
         for order in queue {
-            let outcome = desk.handle(order);
+            let outcome = desk::serve::handle(&mut desk, order);
             let core = core.lock().expect("no panic holds this lock");
             if let Some(core) = core.as_ref()
                 && let Err(error) = core.send_value(&outcome)

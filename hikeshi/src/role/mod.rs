@@ -13,8 +13,7 @@ use sys::socket::Connection;
 
 use crate::cli::Common;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::exit::{Answer, CommandError};
+use crate::exit::Answer;
 
 /// Which role a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,7 +59,7 @@ pub struct RoleArgs {
 pub fn run(common: &Common, args: RoleArgs) -> Answer {
     start_log(args.role.name());
     sys::process::end_with_parent()?;
-    let config = Config::load(&common.config).map_err(|e| CommandError::failure(e.to_string()))?;
+    let config = crate::parts::load(&common.config)?;
     let clock = Clock::from_argument(args.clock);
     match args.role {
         Role::Act => act::run(config, clock, args.hand),

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cli::Common;
-use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
 use crate::role::Role;
 
@@ -27,8 +26,8 @@ pub struct ServeArgs {}
 
 /// Runs until SIGTERM or SIGINT.
 pub fn serve(common: &Common, _: ServeArgs) -> Answer {
-    let config = Config::load(&common.config).map_err(|e| CommandError::usage(e.to_string()))?;
-    for folder in [&config.paths.run, &config.paths.state] {
+    let config = crate::parts::load(&common.config)?;
+    for folder in [&config.paths.run.0, &config.paths.state.0] {
         make_private(folder)?;
     }
     let stop = Arc::new(AtomicBool::new(false));

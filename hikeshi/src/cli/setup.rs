@@ -1,0 +1,8 @@
+//! (being written)
+use crate::cli::Common;
+use crate::exit::{Answer, Exit};
+/// Arguments.
+#[derive(clap::Args)]
+pub struct SetupArgs {}
+/// Runs.
+pub fn setup(_: &Common, _: SetupArgs) -> Answer { Ok(Exit::Ok) }

@@ -1,0 +1,70 @@
+//! What each part gets out of the configuration, and how the configuration file is found.
+
+use std::path::Path;
+
+use engine::Policy;
+use model::Span;
+
+use crate::config::{Config, DEFAULT_PATH};
+use crate::exit::CommandError;
+
+/// Reads the configuration. Without a file at the usual place the defaults hold, so that `inspect` works on a
+/// server where nothing was installed; a file that was named must be there.
+pub fn load(path: &Path) -> Result<Config, CommandError> {
+    if path == Path::new(DEFAULT_PATH) && !path.exists() {
+        return Ok(Config::default());
+    }
+    Config::read(path).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CommandError::usage(format!("the configuration is not right:\n  {}", lines.join("\n  ")))
+    })
+}
+
+impl Config {
+    /// The engine's rules.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            mode: self.mode,
+            stage: Span::minutes(self.release.stage_minutes.0),
+            watch: Span::days(self.release.watch_days.0),
+            pass: self.release.pass.0,
+            ..Policy::default()
+        }
+    }
+
+    /// Where letters go out and in whose name.
+    pub fn desk(&self) -> desk::serve::Desk {
+        let (host, port) = self.notice.smtp.0.rsplit_once(':').unwrap_or((&self.notice.smtp.0, "25"));
+        let name = match self.notice.host_name.is_empty() {
+            true => self.notice.desk_name_ja.clone(),
+            false => format!("{} {}", self.notice.host_name, self.notice.desk_name_ja),
+        };
+        let relay = desk::mail::Relay {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: port.parse().unwrap_or(25),
+            name,
+            from: self.sender(),
+        };
+        desk::serve::Desk::new(relay, self.notice.operator_mail.as_ref().map(|m| m.0.clone()))
+    }
+
+    /// The sender of all letters.
+    fn sender(&self) -> String {
+        match &self.notice.from {
+            Some(from) => from.0.clone(),
+            None => format!("hikeshi@{}", hostname()),
+        }
+    }
+
+    /// The right side of our Message-IDs.
+    pub fn message_domain(&self) -> String {
+        self.sender().rsplit('@').next().unwrap_or("localhost").to_owned()
+    }
+}
+
+/// The machine's own name, or `localhost`.
+fn hostname() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if !name.is_empty() && name.chars().all(plain) { name } else { "localhost".into() }
+}

@@ -1,0 +1,353 @@
+//! The sense role's loop: sweeps processes, follows the mail log, keeps the inventory, answers looks.
+//!
+//! It changes nothing and asks nothing of the network. What it tells the core waits until the batch before is
+//! stored, so that a slow disk slows the senses instead of filling memory.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use model::order::{Failure, Finding};
+use model::packet::{Baseline, Cursor, FromSense, ToSense};
+use model::{AccountEntry, AccountRef, Hash, Look, Measure, Moment, Outcome, ProcessRef, Restriction, Seen, Target};
+use sense::attribution::{Accounts, Attribution};
+use sense::inventory::{Inventory, generations};
+use sense::load::{Load, Usage};
+use sense::mail::Watch;
+use sense::process::{Memory, Table, capture, judge, rescan};
+use sys::socket::{Connection, Listener};
+
+use crate::cli::inspect::{settings, trust};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exit::{Answer, CommandError};
+use crate::role::is_trusted;
+
+/// How often the processes are looked at. Five seconds cost well under 1 % of a core with 3,000 processes
+/// (`cargo bench --bench sweep` prints it).
+const SWEEP: Duration = Duration::from_secs(5);
+/// How often in a demo, whose clock runs faster.
+const SWEEP_TOLD: Duration = Duration::from_millis(250);
+/// How often the mail log is read.
+const READ: Duration = Duration::from_millis(500);
+/// Most bytes of the log read in one go.
+const READ_BYTES: u64 = 8 << 20;
+/// How often the inventory's files are looked at.
+const INVENTORY: Duration = Duration::from_secs(10);
+/// Findings in one packet.
+const FINDINGS: usize = 16;
+/// Baselines in one packet.
+const BASELINES: usize = 64;
+/// Unclear things in one packet.
+const UNCLEAR: usize = 100;
+
+/// Serves the core until the process ends.
+pub fn run(config: Config, clock: Clock) -> Answer {
+    let path = config.paths.run.0.join("sense.sock");
+    let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    loop {
+        let connection = listener.accept()?;
+        if !is_trusted(&connection) {
+            continue;
+        }
+        let (sender, orders) = channel();
+        let reader = connection.try_clone()?;
+        std::thread::spawn(move || hear(&reader, &sender));
+        let mut senses = Senses::new(&config, clock.clone(), connection)?;
+        if let Err(error) = senses.serve(&orders) {
+            tracing::info!(%error, "the core is gone; waiting for it");
+        }
+    }
+}
+
+fn hear(connection: &Connection, orders: &Sender<ToSense>) {
+    while let Ok((order, _)) = connection.recv_value() {
+        if orders.send(order).is_err() {
+            return;
+        }
+    }
+}
+
+struct Senses<'a> {
+    config: &'a Config,
+    clock: Clock,
+    core: Connection,
+    inventory: Option<Inventory>,
+    accounts: Accounts,
+    table: Option<Table>,
+    memory: Memory,
+    load: Load,
+    mail: Option<Watch>,
+    cursors: HashMap<String, Cursor>,
+    baselines: Vec<Baseline>,
+    frozen: HashSet<ProcessRef>,
+    waiting: Vec<Finding>,
+    batch: u64,
+    stored: u64,
+    told_cursor: Option<Cursor>,
+    blind: Vec<String>,
+}
+
+impl<'a> Senses<'a> {
+    fn new(config: &'a Config, clock: Clock, core: Connection) -> Result<Senses<'a>, CommandError> {
+        core.set_send_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Senses {
+            config,
+            clock,
+            core,
+            inventory: None,
+            accounts: Accounts::default(),
+            table: None,
+            memory: Memory::default(),
+            load: Load::default(),
+            mail: None,
+            cursors: HashMap::new(),
+            baselines: Vec::new(),
+            frozen: HashSet::new(),
+            waiting: Vec::new(),
+            batch: 0,
+            stored: 0,
+            told_cursor: None,
+            blind: Vec::new(),
+        })
+    }
+
+    fn serve(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<()> {
+        self.learn_what_was_known(orders)?;
+        self.refresh_inventory()?;
+        self.begin_mail();
+        let mut swept = None::<Instant>;
+        let mut read = None::<Instant>;
+        let mut looked = Instant::now();
+        let sweep = if self.clock.is_told() { SWEEP_TOLD } else { SWEEP };
+        let due = |last: Option<Instant>, pause: Duration| last.is_none_or(|then| then.elapsed() >= pause);
+        loop {
+            match orders.recv_timeout(sweep.min(READ) / 2) {
+                Ok(order) => self.take(order)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            }
+            if due(read, READ.min(sweep)) {
+                read = Some(Instant::now());
+                self.read_mail();
+            }
+            if due(swept, sweep) {
+                swept = Some(Instant::now());
+                self.sweep();
+            }
+            if looked.elapsed() >= INVENTORY {
+                looked = Instant::now();
+                if !self.inventory.as_ref().is_some_and(|i| i.fingerprint.unchanged()) {
+                    self.refresh_inventory()?;
+                }
+            }
+            self.tell()?;
+        }
+    }
+
+    /// The core says what it has stored, then lets us begin.
+    fn learn_what_was_known(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<()> {
+        loop {
+            match orders.recv().map_err(|_| std::io::ErrorKind::UnexpectedEof)? {
+                ToSense::Begin => return Ok(()),
+                ToSense::Cursor(cursor) => drop(self.cursors.insert(cursor.path.clone(), cursor)),
+                ToSense::Baseline(baseline) => self.baselines.push(baseline),
+                other => self.take(other)?,
+            }
+        }
+    }
+
+    fn begin_mail(&mut self) {
+        let log = self.config.mail.log.0.to_string_lossy().into_owned();
+        let cursor = self.cursors.get(&log).cloned();
+        let begun = settings(self.config, trust(self.config))
+            .map_err(|e| e.to_string())
+            .and_then(|s| Watch::follow(&log, cursor, s, self.clock.now()).map_err(|e| format!("{log}: {e}")));
+        match begun {
+            Ok(mut watch) => {
+                watch.set_accounts(self.accounts.entries());
+                self.baselines.iter().for_each(|b| watch.know(b));
+                self.mail = Some(watch);
+            }
+            Err(error) => tracing::error!(error, "the mail log is not read"),
+        }
+        self.baselines.iter().for_each(|b| self.load.know(b));
+    }
+
+    /// Reads the inventory anew and tells the core what changed.
+    fn refresh_inventory(&mut self) -> std::io::Result<()> {
+        let mut fresh = Inventory::read(&self.config.sources());
+        if let Some(known) = &self.inventory {
+            generations(&known.accounts, &known.homes, &mut fresh.accounts, &fresh.homes);
+        }
+        let known: HashMap<&AccountRef, &AccountEntry> =
+            self.inventory.iter().flat_map(|i| &i.accounts).map(|e| (&e.account, e)).collect();
+        let now: HashSet<&AccountRef> = fresh.accounts.iter().map(|e| &e.account).collect();
+        for gone in known.keys().filter(|account| !now.contains(*account)) {
+            self.core.send_value(&FromSense::AccountGone((*gone).clone()))?;
+        }
+        for entry in fresh.accounts.iter().filter(|e| known.get(&e.account).is_none_or(|k| k != e)) {
+            if let Err(error) = self.core.send_value(&FromSense::Account(entry.clone())) {
+                match error.kind() {
+                    std::io::ErrorKind::InvalidInput => {
+                        tracing::error!(account = %entry.account, "too many sites for one packet; this account is left out");
+                    }
+                    _ => return Err(error),
+                }
+            }
+        }
+        let mut unclear = fresh.unclear.clone();
+        if unclear.len() > UNCLEAR {
+            let more = unclear.len() - UNCLEAR;
+            unclear.truncate(UNCLEAR);
+            let why = format!("{more} more; see to the ones above first");
+            unclear.push(model::Unclear { subject: "inventory".into(), why, candidates: vec![] });
+        }
+        let accounts = fresh.accounts.len() as u64;
+        self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
+        self.accounts = Accounts::new(&fresh.accounts, &self.config.node.shared_uids);
+        if let Some(watch) = &mut self.mail {
+            watch.set_accounts(self.accounts.entries());
+        }
+        self.inventory = Some(fresh);
+        Ok(())
+    }
+
+    fn read_mail(&mut self) {
+        let now = self.clock.now();
+        let Some(watch) = &mut self.mail else { return };
+        if let Err(error) = watch.poll(now, READ_BYTES) {
+            tracing::warn!(%error, "the mail log cannot be read now");
+        }
+        self.waiting.extend(watch.news(now));
+    }
+
+    fn sweep(&mut self) {
+        let real = crate::clock::system_now();
+        let accounts = &self.accounts;
+        let tenant = |uid| accounts.is_tenant(uid);
+        let table = match Table::sweep(Path::new("/proc"), self.table.take(), real, &tenant) {
+            Ok(table) => table,
+            Err(error) => {
+                tracing::error!(%error, "the processes cannot be read");
+                return;
+            }
+        };
+        // What began when is told in the time by which decisions are made.
+        let judgement = judge(&table, accounts, real, &mut self.memory);
+        let frozen = &self.frozen;
+        for mut finding in judgement.findings {
+            finding.signal.at = self.clock.now();
+            finding.signal.since = self.clock.of(finding.signal.since);
+            if let Target::Processes(processes) = &mut finding.signal.target {
+                processes.retain(|p| !frozen.contains(p));
+                if processes.is_empty() {
+                    continue;
+                }
+            }
+            self.waiting.push(finding);
+        }
+        for stray in judgement.unattributed {
+            tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
+        }
+        let usage = Usage::of(&table, accounts, real);
+        self.waiting.extend(self.load.judge(usage, self.clock.now()));
+        let blind = table.blind_lines();
+        self.blind = blind;
+        self.table = Some(table);
+    }
+
+    /// One batch at a time: the next one when the core has stored the last.
+    fn tell(&mut self) -> std::io::Result<()> {
+        if self.batch != self.stored {
+            return Ok(());
+        }
+        let cursor = self.mail.as_ref().and_then(|w| w.cursor(self.clock.now()));
+        let mut baselines = self.mail.as_mut().map(Watch::take_baselines).unwrap_or_default();
+        baselines.extend(self.load.take_baselines());
+        self.baselines = baselines.split_off(baselines.len().min(BASELINES));
+        let more = self.waiting.len().min(FINDINGS);
+        let findings: Vec<Finding> = self.waiting.drain(..more).collect();
+        let last = self.waiting.is_empty();
+        let moved = cursor.is_some() && cursor != self.told_cursor && last;
+        if findings.is_empty() && baselines.is_empty() && !moved {
+            return Ok(());
+        }
+        // The place in the log moves only with the last finding that was read before it.
+        let cursors = if moved { cursor.iter().cloned().collect() } else { Vec::new() };
+        if moved {
+            self.told_cursor = cursor;
+        }
+        self.batch += 1;
+        self.core.send_value(&FromSense::Batch { batch: self.batch, findings, cursors, baselines })?;
+        self.core.send_value(&FromSense::Blind(self.blind.clone()))
+    }
+
+    fn take(&mut self, order: ToSense) -> std::io::Result<()> {
+        match order {
+            ToSense::Stored(batch) => self.stored = self.stored.max(batch),
+            ToSense::Frozen(restrictions) => self.frozen = processes(&restrictions),
+            ToSense::Look { intent, account, look, evidence } => {
+                let (seen, capture) = self.look(&account, look, &evidence);
+                let outcome = Outcome { intent, seen };
+                self.core.send_value(&FromSense::Looked { outcome, capture })?;
+            }
+            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Begin => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, account: &AccountRef, look: Look, evidence: &[model::Evidence]) -> (Seen, Option<Vec<u8>>) {
+        let failed = |why: String| (Seen::Failed(Failure::Error(why)), None);
+        match look {
+            Look::Capture { measure: Measure::FreezeProcess { processes }, .. } => {
+                match capture(Path::new("/proc"), &processes) {
+                    Ok(bytes) => (Seen::Captured(Hash::of(&bytes)), Some(bytes)),
+                    Err(error) => failed(format!("the frozen processes cannot be read: {error}")),
+                }
+            }
+            Look::Rescan { since, restrictions, .. } => {
+                let entry = self.accounts.entries().iter().find(|e| e.account == *account);
+                let Some(entry) = entry.cloned() else {
+                    return failed("the account is no longer in the inventory".into());
+                };
+                let mut checked = self.processes_now(&entry, &restrictions, evidence);
+                self.read_mail();
+                if let Some(watch) = &self.mail {
+                    checked.push(watch.checked(account, since, self.clock.now()));
+                }
+                checked.push(self.load.checked(account, self.clock.now()));
+                (Seen::Rescanned(checked), None)
+            }
+            Look::Capture { .. } | Look::Probe { .. } => failed("not a look for the senses".into()),
+        }
+    }
+
+    fn processes_now(&self, entry: &AccountEntry, restrictions: &[Restriction], evidence: &[model::Evidence]) -> Vec<model::Checked> {
+        let real = crate::clock::system_now();
+        let tenant = |uid| self.accounts.is_tenant(uid);
+        // A verification looks anew, not at what the last sweep kept.
+        match Table::sweep(Path::new("/proc"), None, real, &tenant) {
+            Ok(table) => {
+                let now: Moment = self.clock.now();
+                let mut checked = rescan(&table, &self.accounts, entry, restrictions, evidence, Path::new("/"), real);
+                checked.iter_mut().for_each(|c| c.at = now);
+                checked
+            }
+            Err(error) => {
+                tracing::error!(%error, "the processes cannot be read");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// The processes that restrictions keep frozen.
+fn processes(restrictions: &[Restriction]) -> HashSet<ProcessRef> {
+    let all = restrictions.iter().filter_map(|r| match &r.measure {
+        Measure::FreezeProcess { processes } => Some(processes.clone()),
+        _ => None,
+    });
+    all.flatten().collect()
+}
