@@ -1,1 +1,8 @@
-//! (being written)
+//! Speaks with people: letters, check reports, mail out, and looks from outside at the sites.
+//!
+//! Knows the words and the wire, decides nothing and reads neither the store nor the files of a tenant. Each word
+//! means what `GLOSSARY.md` says.
+
+#![forbid(unsafe_code)]
+
+pub mod words;
