@@ -5,4 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod probe;
+pub mod why;
 pub mod words;
