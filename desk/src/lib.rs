@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod certificate;
+pub mod letter;
 pub mod probe;
 pub mod why;
 pub mod words;
