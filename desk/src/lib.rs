@@ -7,6 +7,8 @@
 
 pub mod certificate;
 pub mod letter;
+pub mod mail;
 pub mod probe;
+pub mod sink;
 pub mod why;
 pub mod words;
