@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod letter;
 pub mod mail;
 pub mod probe;
+pub mod serve;
 pub mod sink;
 pub mod why;
 pub mod words;
