@@ -87,7 +87,7 @@ pub struct LetterContent {
 /// The kind of a letter with the facts that only it has (numbers of the list of texts in brackets).
 #[derive(Clone, Debug)]
 pub enum About {
-    /// Something was stopped (1).
+    /// Something was stopped (1); there is at least one restriction.
     Restricted,
     /// Something more was stopped (2); which, is marked in the restrictions.
     Added,
@@ -195,7 +195,7 @@ pub enum Unseen {
 /// What the owner is asked to do.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// Remove the program file of a stopped program.
+    /// Remove the program file of a stopped program; never a file of the system, such as an interpreter.
     RemoveFile {
         /// Absolute path.
         path: String,

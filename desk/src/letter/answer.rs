@@ -1,6 +1,6 @@
 //! The answer to a question: the open incident is named, the earlier one is told from it, nothing is guessed.
 
-use model::{Checked, Measure, Moment, Verdict};
+use model::{Checked, Delivery, Measure, Moment, Verdict};
 
 use super::blocks::{clock, fact};
 use super::page::Page;
@@ -76,23 +76,30 @@ fn cause(content: &LetterContent, topic: Topic) -> Option<Moment> {
     content.restrictions.iter().find(|limit| explains(&limit.measure)).map(|limit| limit.since)
 }
 
-/// That the owner's earlier work was done, when a check says so.
+/// What the earlier check says about the owner's work then; nothing when something was left.
 fn earlier_done(content: &LetterContent) -> String {
     let Some(earlier) = &content.earlier else { return String::new() };
     let Some((_, checked)) = &earlier.check else { return String::new() };
-    if checked.iter().any(|line| matches!(line.verdict, Verdict::Found { .. })) {
+    if checked.is_empty() || checked.iter().any(Checked::blocks) {
         return String::new();
     }
     let clock = clock(content);
     let (then, now) = (clock.month(earlier.opened), clock.month(content.sent));
-    let (ja, en) = match then == now {
-        true => ("前回".to_owned(), "last time".to_owned()),
-        false => (format!("{then}に"), format!("in {then}")),
-    };
+    let month = (then != now).then_some(then.as_str());
+    let en = month.map_or("last time".to_owned(), |month| format!("in {month}"));
+    // What stands on the owner's word, or was not looked at, is not called done.
+    if checked.iter().all(|line| matches!(line.verdict, Verdict::Clean { .. })) {
+        let ja = month.map_or("前回".to_owned(), |month| format!("{month}に"));
+        return pick(
+            content.language,
+            format!("{ja}お願いした作業は、すべて済んでいます。"),
+            format!(" All we asked of you {en} is done."),
+        );
+    }
     pick(
         content.language,
-        format!("{ja}お願いした作業は、すべて済んでいます。"),
-        format!(" All we asked of you {en} is done."),
+        format!("{}の点検では、問題は残っていませんでした。", month.unwrap_or("前回")),
+        format!(" The check made {en} found nothing left."),
     )
 }
 
@@ -129,6 +136,12 @@ fn sent_lines(content: &LetterContent, sent: &SentNotice) -> [String; 3] {
     let subject = mask::shown(&sent.subject);
     let to: Vec<_> = sent.to.iter().map(|address| mask::address(address)).collect();
     let mut delivery = words::delivery(&sent.delivery).say(language).to_owned();
+    if let Delivery::Accepted { addresses } = sent.delivery
+        && usize::from(addresses) < sent.to.len()
+    {
+        // Which of them took it is not kept, so none is named as the one that did.
+        delivery = pick(language, format!("{addresses}件を{delivery}"), format!("{addresses} {delivery}"));
+    }
     if let Some(why) = mask::delivery_why(&sent.delivery) {
         delivery = fact(&delivery, why);
     }

@@ -223,7 +223,7 @@ fn compared(content: &LetterContent, then: &[Checked]) -> Vec<String> {
     let mut lines = Vec::new();
     let classes = [(Class::Process, Check::Processes), (Class::Mail, Check::Mail), (Class::Load, Check::Load)];
     for (class, check) in classes {
-        let now = content.findings.iter().filter(|finding| finding.kind.class() == class).count();
+        let now = phrases::count(content.findings.iter().filter(|finding| finding.kind.class() == class));
         if now == 0 {
             continue;
         }

@@ -114,7 +114,7 @@ pub fn found(findings: &[FindingFacts], language: Language) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut of = |strength: Strength| {
         let programs = findings.iter().filter(|f| f.kind.class() == Class::Process && f.strength == strength);
-        let count: usize = programs.map(|f| pids(&f.evidence).max(1)).sum();
+        let count = count(programs);
         let word = words::strength(strength);
         match count {
             0 => {}
@@ -136,13 +136,18 @@ pub fn found(findings: &[FindingFacts], language: Language) -> String {
     joined(&parts, language)
 }
 
+/// How many things these findings speak of: each process of one counts.
+pub fn count<'a>(findings: impl Iterator<Item = &'a FindingFacts>) -> usize {
+    findings.map(|finding| pids(&finding.evidence).max(1)).sum()
+}
+
 fn article(word: &str) -> String {
     let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {word}", if vowel { "an" } else { "a" })
 }
 
-/// How many processes a finding speaks of.
-pub fn pids(evidence: &Evidence) -> usize {
+/// How many processes a finding names.
+fn pids(evidence: &Evidence) -> usize {
     text(evidence, FactKey::Pids).map_or(0, |pids| pids.split_whitespace().count())
 }
 

@@ -1,11 +1,15 @@
 //! Every letter in both languages as its owner reads it, and what no letter may ever contain.
 
 use expect_test::{Expect, expect_file};
+use model::packet::ToDesk;
 use model::restriction::ProcessRef;
-use model::{Check, FactKey, Verdict, Wide};
+use model::{Check, FactKey, IntentId, Seen, Verdict, Wide};
 
 use super::wrap::columns;
 use super::*;
+use crate::mail::Relay;
+use crate::serve::{Desk, handle};
+use crate::sink::Sink;
 
 fn at(text: &str) -> Moment {
     Moment::parse(text).unwrap_or_else(|| panic!("{text}"))
@@ -747,6 +751,57 @@ fn what_is_not_true_is_left_out() {
     for text in ["サイトの状態", "規約", "ご不満", "FTP、パネル", "夜間や休日", "ログインの記録"]
     {
         assert!(!has(&bare, text), "{text}");
+    }
+}
+
+#[test]
+fn earlier_work_is_called_done_only_when_all_of_it_was_seen() {
+    let text = |facts: Vec<Checked>| {
+        let mut content = answer(Language::En);
+        let earlier = content.earlier.as_mut().expect("the example has one");
+        earlier.check = Some((earlier.opened, facts));
+        words_of(&render(&content).text)
+    };
+    assert!(text(vec![clean(Check::Mail, 1)]).contains("AllweaskedofyouinFebruaryisdone."));
+    let on_word = text(honest_check());
+    assert!(on_word.contains("ThecheckmadeinFebruaryfoundnothingleft."), "{on_word}");
+    assert!(on_word.contains("3done,2onyourword,1notchecked"), "{on_word}");
+    let left = text(vec![checked(Check::Mail, Verdict::Found { place: "x".to_owned() })]);
+    assert!(!left.contains("isdone.") && !left.contains("nothingleft"), "{left}");
+}
+
+#[test]
+fn a_letter_that_one_of_two_addresses_took_says_so() {
+    let mut content = other_question(Language::Ja);
+    content.sent_notices[0].delivery = Delivery::Accepted { addresses: 1 };
+    assert!(words_of(&render(&content).text).contains("1件を相手サーバーが受領(開封は不明)"));
+}
+
+#[test]
+fn every_letter_arrives_as_it_was_written() {
+    let sink = Sink::open().unwrap();
+    let relay = Relay {
+        host: sink.address().ip().to_string(),
+        port: sink.address().port(),
+        name: "例ホスティング".to_owned(),
+        from: "desk@host.example".to_owned(),
+    };
+    let mut desk = Desk::new(relay, None);
+    for (at, (name, content, letter)) in all().enumerate() {
+        let order = ToDesk::Send {
+            intent: IntentId(at as u64),
+            to: vec!["taro@example.jp".to_owned()],
+            message_id: format!("{at}@host.example"),
+            references: vec![],
+            subject: letter.subject.clone(),
+            text: letter.text.clone(),
+        };
+        let outcome = handle(&mut desk, order);
+        assert_eq!(outcome.seen, Seen::Told(Delivery::Accepted { addresses: 1 }), "{name}");
+        let mail = sink.mails().pop().expect("just accepted");
+        assert_eq!(mail.header("Subject"), Some(letter.subject), "{name}");
+        assert_eq!(mail.text(), letter.text, "{name}");
+        assert_eq!(mail.header("X-Hikeshi-Incident"), Some(content.number.to_string()), "{name}");
     }
 }
 

@@ -150,6 +150,7 @@ mod tests {
 
     #[test]
     fn a_file_name_carries_no_link_into_a_letter() {
+        assert!(shown("x https://bad.example/login").contains("://"), "without it the link would go out");
         assert_eq!(foreign("x https://bad.example/login"), "x https[:]//bad.example/login");
         assert_eq!(place("/home/a/http://www.bad.example", "/home/a").path(), "/http[:]//www[.]bad.example");
     }
