@@ -1,0 +1,162 @@
+//! The findings of a letter: facts in a fence, then why they count and what they do not mean.
+
+use model::{Class, FactKey, Kind};
+
+use super::blocks::{LIST_MAX, clock, fact, more};
+use super::page::Page;
+use super::phrases::{amount, moment, text};
+use super::{FindingFacts, LetterContent};
+use crate::words::{self, mask, pick, reason::reason, time::number};
+
+/// What was found: programs, load, mail.
+pub fn findings(page: &mut Page, content: &LetterContent) {
+    for class in [Class::Process, Class::Load, Class::Mail] {
+        let of_class: Vec<_> = content.findings.iter().filter(|finding| finding.kind.class() == class).collect();
+        for finding in of_class.iter().take(LIST_MAX) {
+            match class {
+                Class::Process => process(page, content, finding),
+                Class::Load => load(page, content, finding),
+                Class::Mail => mail(page, content, finding),
+            }
+        }
+        more(page, of_class.len());
+    }
+}
+
+fn process(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
+    let language = content.language;
+    let evidence = &finding.evidence;
+    let (strength, class) = (words::strength(finding.strength), words::class(Class::Process));
+    let head = pick(language, format!("{}{}", strength.ja, class.ja), format!("{} {}", strength.en, class.en));
+    page.heading('▼', &capital(&head));
+    let path = |key| text(evidence, key).map(|path| mask::place(path, &content.home).path());
+    let mut lines = Vec::new();
+    if let Some(started) = moment(evidence, FactKey::Started) {
+        lines.push(format!("{} {}", pick(language, "開始", "started"), clock(content).fence(started)));
+    }
+    let shown = text(evidence, FactKey::Shown)
+        .map(|shown| format!("{} {}", pick(language, "表示名", "shown as"), mask::foreign(shown)));
+    let really = path(FactKey::Really).map(|really| format!("{} {really}", pick(language, "実体", "really")));
+    let names: Vec<String> = shown.into_iter().chain(really).collect();
+    if !names.is_empty() {
+        lines.push(format!("  {}", names.join(pick(language, "、", "; "))));
+    }
+    let script = path(FactKey::Script).or_else(|| path(FactKey::Path));
+    let remote = text(evidence, FactKey::Remote).map(|ends| {
+        let own: Vec<_> = content.sites.iter().map(|site| site.domain.clone()).collect();
+        let ends: Vec<_> = ends.split_whitespace().take(3).map(|end| mask::remote(end, &own)).collect();
+        ends.join(pick(language, "、", ", "))
+    });
+    let rows = [
+        (pick(language, "ファイル", "file"), script),
+        (pick(language, "接続先", "connected to"), remote),
+        (pick(language, "待ち受け", "listens on"), text(evidence, FactKey::Listening).map(mask::foreign)),
+        (pick(language, "サイト", "site"), finding.site.as_ref().map(ToString::to_string)),
+    ];
+    lines.extend(rows.into_iter().filter_map(|(label, value)| Some(format!("  {label} {}", value?))));
+    page.fence(&lines);
+    why(page, finding);
+}
+
+fn load(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
+    let language = content.language;
+    let evidence = &finding.evidence;
+    page.heading('▼', &capital(words::class(Class::Load).say(language)));
+    let percent =
+        |key, ja, en| amount(evidence, key).map(|share| format!("{} {}%", pick(language, ja, en), number(share)));
+    let cpu: Vec<_> = [
+        percent(FactKey::CpuPercent, "CPU", "CPU"),
+        percent(FactKey::Baseline, "普段", "usually"),
+        percent(FactKey::FairPercent, "公平な割り当て", "fair share"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut lines = Vec::new();
+    if !cpu.is_empty() {
+        lines.push(cpu.join(pick(language, "、", ", ")));
+    }
+    let requests = amount(evidence, FactKey::RequestsPerSecond);
+    lines.extend(requests.map(|rate| {
+        pick(language, format!("  アクセス: 毎秒{}件", number(rate)), format!("  requests: {} a second", number(rate)))
+    }));
+    let programs = text(evidence, FactKey::Programs).map(mask::foreign);
+    lines.extend(programs.map(|programs| format!("  {}: {programs}", pick(language, "プログラム", "programs"))));
+    page.fence(&lines);
+    why(page, finding);
+}
+
+fn mail(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
+    let language = content.language;
+    let evidence = &finding.evidence;
+    page.heading('▼', pick(language, "大量のメール送信", "Mass mail"));
+    let mut lines = Vec::new();
+    if let (Some(from), Some(to)) = (moment(evidence, FactKey::From), moment(evidence, FactKey::To)) {
+        lines.push(clock(content).fence_range(from, to));
+    }
+    let counted = |key, ja, en| amount(evidence, key).map(|count| fact(pick(language, ja, en), number(count)));
+    let messages = counted(FactKey::Messages, "メール", "messages");
+    let recipients = counted(FactKey::Recipients, "宛先", "recipients");
+    let counts: Vec<_> = messages.into_iter().chain(recipients).collect();
+    if !counts.is_empty() {
+        lines.push(counts.join(pick(language, "、", "; ")));
+    }
+    let share = |key, ja, en| amount(evidence, key).map(|share| format!("{} {share}%", pick(language, ja, en)));
+    let shares: Vec<_> = [
+        share(FactKey::AbroadPercent, "国外", "abroad"),
+        share(FactKey::DomesticPercent, "国内", "domestic"),
+        share(FactKey::UnknownPercent, "不明", "unknown"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !shares.is_empty() {
+        lines.push(fact(pick(language, "届け先", "sent to"), shares.join(pick(language, "、", ", "))));
+    }
+    if let Some(script) = script(content, finding) {
+        lines.push(fact(pick(language, "送ったファイル", "sent by"), script));
+    }
+    page.fence(&lines);
+    if finding.kind == Kind::MailAboveHardRate {
+        why(page, finding);
+    }
+    if amount(evidence, FactKey::AbroadPercent).is_some_and(|share| share > 0) {
+        page.say(
+            "「国外」はメールの届け先のことです。国外の誰かがサーバーに入ったという意味ではございません。",
+            "\"Abroad\" is where the mail was going. It does not mean that someone abroad got into the server.",
+        );
+    }
+    page.say(
+        "第三者の置いたファイルは、パスワードなしでもメールを送れます。",
+        "A planted file can send mail without any password.",
+    );
+}
+
+/// The script of a mail finding: its whole path when directory and name are known.
+fn script(content: &LetterContent, finding: &FindingFacts) -> Option<String> {
+    let script = text(&finding.evidence, FactKey::Script)?;
+    let whole = match text(&finding.evidence, FactKey::ScriptDir) {
+        Some(folder) if !script.starts_with('/') => format!("{}/{script}", folder.trim_end_matches('/')),
+        _ => script.to_owned(),
+    };
+    Some(mask::place(&whole, &content.home).path())
+}
+
+/// Why it counts: the main reason and at most two more of the same thing.
+fn why(page: &mut Page, finding: &FindingFacts) {
+    let mut kinds = vec![finding.kind];
+    kinds.extend(finding.also.iter().filter(|kind| **kind != finding.kind).take(2));
+    let language = page.language();
+    let reasons: Vec<_> = kinds.into_iter().map(|kind| reason(kind).say(language)).collect();
+    let text = match language {
+        model::Language::Ja => format!("判断の理由: {}", reasons.concat()),
+        model::Language::En => format!("Why we say so: {}.", reasons.join("; ")),
+    };
+    page.paragraph(&text);
+}
+
+/// With a large first letter, where a language has them.
+fn capital(text: &str) -> String {
+    let mut signs = text.chars();
+    signs.next().map_or(String::new(), |first| first.to_uppercase().chain(signs).collect())
+}

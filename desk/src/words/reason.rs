@@ -1,0 +1,89 @@
+//! Why a mechanism counts as a finding, for its owner: one sentence a kind, in Japanese and in English.
+//!
+//! The sentences say what was seen, never who did it, and nothing that a single signal does not show. English
+//! ones go on after "Why we say so: ", so that several can stand behind one another.
+
+use model::Kind;
+
+use super::{Phrase, phrase};
+
+/// The reason of one kind. Japanese ends with a full stop, English without (the letter joins them).
+pub fn reason(kind: Kind) -> Phrase {
+    match kind {
+        Kind::FakedName => {
+            phrase("システムの名前を名乗る、別のプログラムでした。", "it is another program under a system name")
+        }
+        Kind::DeletedExe => phrase(
+            "プログラムのファイルを消したまま、動き続けていました。",
+            "it goes on running although its program file was removed",
+        ),
+        Kind::RunsFromUploads => phrase(
+            "アップロード用か作業用のフォルダーから動いていました。",
+            "it runs from a folder for uploads or temporary files",
+        ),
+        Kind::HiddenProgram => phrase(
+            "隠しフォルダーから、システムに似た名前で動いていました。",
+            "it runs from a hidden folder under a name like the system's",
+        ),
+        Kind::ScriptGone => phrase(
+            "元のスクリプトが消えたあとも、動き続けていました。",
+            "it goes on running although its script is gone",
+        ),
+        Kind::PipedDownload => phrase(
+            "外部から取り寄せた命令を、保存せずにそのまま実行していました。",
+            "it runs commands straight from a download, without saving them",
+        ),
+        Kind::MinerArguments => phrase(
+            "仮想通貨の採掘用の設定で起動されていました。",
+            "it was started with settings for mining digital coins",
+        ),
+        Kind::PoolConnection => phrase(
+            "仮想通貨の採掘サービスに接続していました。",
+            "it is connected to a service for mining digital coins",
+        ),
+        Kind::ManyMailConnections => phrase(
+            "多数のメールサーバーへ、直接接続していました。",
+            "it connects directly to the mail servers of many others",
+        ),
+        Kind::PortScan => phrase(
+            "多数のサーバーの同じ窓口(ポート)を、次々に試していました。",
+            "it tries the same port on many servers, one after another",
+        ),
+        Kind::Listening => phrase(
+            "外部からの接続を待ち受ける、見慣れないプログラムでした。",
+            "it is an unfamiliar program that waits for connections from outside",
+        ),
+        Kind::Orphaned => phrase(
+            "起動した元のプログラムが終わったあとも、残って動いていました。",
+            "it stayed behind after the program that started it had ended",
+        ),
+        Kind::RestartLoop => phrase(
+            "終了しても数秒で起動し直すことを繰り返していました。",
+            "it ends and is back within seconds, again and again",
+        ),
+        Kind::Guard => phrase(
+            "別のプログラムを見張り、止まると起動し直していました。",
+            "it watches another program and starts it again",
+        ),
+        Kind::LoadAboveBaseline => phrase(
+            "このアカウントの普段の量と、公平な割り当てを超えていました。",
+            "the use is above what is usual for this account and above its fair share",
+        ),
+        Kind::TrafficPeak => phrase(
+            "サイトへのアクセスが増えた時間と重なっていました。",
+            "the load came together with more visits to the sites",
+        ),
+        Kind::HeavyJob => phrase(
+            "バックアップや画像処理など、通常の重い処理によるものでした。",
+            "the load comes from a normal heavy job, such as a backup or image work",
+        ),
+        Kind::MassMail => phrase(
+            "プログラムから、多数の宛先へ短い間に送られていました。",
+            "a program sent to many addresses within a short time",
+        ),
+        Kind::MailAboveHardRate => phrase(
+            "1時間に送信できる上限を超えていました。",
+            "more was sent than the hourly limit of this server allows",
+        ),
+    }
+}
