@@ -32,7 +32,10 @@ impl Stamps {
     /// The moment of a line that was there at `now`, and what follows the stamp.
     pub fn read<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(Moment, &'a [u8])> {
         let (secs, micros, rest) = match line.first()? {
-            b'0'..=b'9' => rfc3339(line)?,
+            b'0'..=b'9' => {
+                let (secs, micros, rest) = rfc3339(line)?;
+                (secs, micros, rest.strip_prefix(b" ")?)
+            }
             _ => self.classic(line, now)?,
         };
         self.raw = secs;
@@ -67,9 +70,7 @@ impl Stamps {
     }
 
     fn first_second(&self, stamp: &[u8; 12], now: Moment) -> Option<i64> {
-        const MONTHS: [&[u8]; 12] =
-            [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-        let month = MONTHS.iter().position(|m| *m == &stamp[..3])? as i8 + 1;
+        let month = month(&stamp[..3])? as i8;
         let day = two(if stamp[4] == b' ' { b'0' } else { stamp[4] }, stamp[5])? as i8;
         let (hour, minute) = (two(stamp[7], stamp[8])? as i8, two(stamp[10], stamp[11])? as i8);
         let time = civil::Time::new(hour, minute, 0, 0).ok()?;
@@ -97,7 +98,7 @@ impl Stamps {
     }
 }
 
-/// `2026-03-07T10:10:00.123456+09:00 `.
+/// `2026-03-07T10:10:00.123456+09:00`, and what follows it.
 fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
     let fixed: &[u8; 19] = line.first_chunk()?;
     if fixed[4] != b'-' || fixed[7] != b'-' || fixed[10] != b'T' || fixed[13] != b':' || fixed[16] != b':' {
@@ -117,8 +118,8 @@ fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
         rest = &fraction[digits..];
     }
     let (offset, rest) = match rest {
-        [b'Z', b' ', rest @ ..] => (0, rest),
-        [sign @ (b'+' | b'-'), a, b, b':', c, d, b' ', rest @ ..] => {
+        [b'Z', rest @ ..] => (0, rest),
+        [sign @ (b'+' | b'-'), a, b, b':', c, d, rest @ ..] => {
             let secs = two(*a, *b)? * 3600 + two(*c, *d)? * 60;
             (if *sign == b'-' { -secs } else { secs }, rest)
         }
@@ -126,6 +127,34 @@ fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
     };
     let secs = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
     Some((secs - offset, micros, rest))
+}
+
+/// The time of an access log without its brackets: `07/Mar/2026:01:00:00 +0900`.
+pub(crate) fn access_time(text: &[u8]) -> Option<Moment> {
+    let [d1, d2, b'/', m1, m2, m3, b'/', y1, y2, y3, y4, b':', clock @ .., b' ', sign @ (b'+' | b'-'), a, b, c, d] =
+        text
+    else {
+        return None;
+    };
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = clock else { return None };
+    let year = two(*y1, *y2)? * 100 + two(*y3, *y4)?;
+    let day = two(*d1, *d2).filter(|d| (1..=31).contains(d))?;
+    let clock = two(*h1, *h2)? * 3600 + two(*n1, *n2)? * 60 + two(*s1, *s2)?.min(59);
+    let offset = two(*a, *b)? * 3600 + two(*c, *d)? * 60;
+    let secs = days(year, month(&[*m1, *m2, *m3])?, day) * 86_400 + clock;
+    Some(Moment::from_secs(if *sign == b'-' { secs + offset } else { secs - offset }))
+}
+
+/// RFC 3339 and nothing behind it.
+pub(crate) fn iso_time(text: &[u8]) -> Option<Moment> {
+    let (secs, micros, rest) = rfc3339(text)?;
+    rest.is_empty().then_some(Moment(secs * 1_000_000 + micros))
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    const MONTHS: [&[u8]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    Some(MONTHS.iter().position(|m| *m == name)? as i64 + 1)
 }
 
 /// Days since 1970-01-01 of a Gregorian date, years counted from March so that leap days come last.
@@ -137,7 +166,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-pub(crate) fn two(tens: u8, ones: u8) -> Option<i64> {
+fn two(tens: u8, ones: u8) -> Option<i64> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
 }
 

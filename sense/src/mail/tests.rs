@@ -487,7 +487,7 @@ fn a_kill_at_any_line_changes_no_finding() {
         let at = first.reader.last();
         let cursor = first.cursor(at).unwrap();
         drop(first);
-        let rest = log.text[*end..].as_bytes();
+        let rest = &log.text.as_bytes()[*end..];
         std::io::Write::write_all(&mut fs::OpenOptions::new().append(true).open(spool.path()).unwrap(), rest).unwrap();
         let mut second = spool.watch(Some(cursor), TEN + 200);
         while !second.poll(now, 1 << 20).unwrap() {}
