@@ -132,12 +132,13 @@ impl Follower {
         })
     }
 
-    /// Moves the start to the first line that is not `old`, by halving. Only before the first read, only in the
-    /// file at the path, whose lines must be in order of time; lines of which `old` cannot tell count as old.
+    /// Moves the start to about the first line that is not `old`, by halving; never behind it. Only before the
+    /// first read, only in the file at the path, whose lines must be in order of time. A line of which `old`
+    /// cannot tell is passed over for the next one.
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub fn look_back(&mut self, old: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    pub fn look_back(&mut self, old: &mut dyn FnMut(&[u8]) -> Option<bool>) -> io::Result<()> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -149,8 +150,9 @@ impl Follower {
         while high - low > LINE_MAX as u64 {
             let middle = low + (high - low) / 2;
             let n = file.read_at(&mut window, middle)?;
-            let line = window[..n].split_inclusive(|b| *b == b'\n').nth(1).unwrap_or_default();
-            if old(line.strip_suffix(b"\n").unwrap_or(line)) {
+            // The first piece is the end of a line. Where nothing can be told, more is read rather than less.
+            let told = window[..n].split(|b| *b == b'\n').skip(1).take(1000).find_map(&mut *old);
+            if told.unwrap_or(false) {
                 low = middle;
             } else {
                 high = middle;

@@ -104,7 +104,7 @@ impl Watch {
                 let mut follower = Follower::new(path, Start::BeforeEnd(LOOK_BACK_MAX));
                 let mut stamps = stamp::Stamps::new(settings.zone.clone());
                 let hour_ago = now - Span::hours(1);
-                follower.look_back(&mut |line| stamps.read(line, now).is_none_or(|(at, _)| at < hour_ago))?;
+                follower.look_back(&mut |line| Some(stamps.read(line, now)?.0 < hour_ago))?;
                 (follower, hour_ago)
             }
         };
@@ -144,8 +144,15 @@ impl Watch {
             let domains = names.map(|d| d.as_str().to_owned()).collect();
             (entry.account.uid, Known { account: entry.account.clone(), domains })
         };
-        self.accounts = entries.iter().map(known).collect();
-        self.standing.retain(|uid, _| self.accounts.contains_key(uid));
+        let before = std::mem::replace(&mut self.accounts, entries.iter().map(known).collect());
+        // The next owner of a uid does not inherit what the last one sent.
+        for (uid, known) in before {
+            if self.accounts.get(&uid).is_none_or(|k| k.account != known.account) {
+                self.reader.forget_account(uid);
+                self.standing.remove(&uid);
+                self.tainted.retain(|(tainted, _)| *tainted != uid);
+            }
+        }
     }
 
     /// Takes a stored row of what is usual.

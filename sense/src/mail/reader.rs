@@ -1,7 +1,8 @@
 //! Joins the lines of one message by its queue id and books them to the account that handed it over.
 //!
 //! Only messages from `pickup` are remembered; mail that came by SMTP belongs to nobody here. Addresses are
-//! turned into keyed hashes at once: nothing that this module keeps or returns holds one.
+//! turned into keyed hashes at once: nothing that this module keeps or returns holds one. Of senders the domain is
+//! kept for an hour, in memory only, to be compared with the account's own.
 
 use std::collections::HashMap;
 
@@ -122,6 +123,14 @@ impl Reader {
         ids.sort_unstable();
         ids.truncate(most);
         ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Forgets everything of a uid.
+    pub(super) fn forget_account(&mut self, uid: u32) {
+        self.windows.remove(&uid);
+        self.touched.retain(|touched| *touched != uid);
+        self.young.retain(|_, message| message.uid != uid);
+        self.old.retain(|_, message| message.uid != uid);
     }
 
     /// Accounts with something new since the last call, by uid.

@@ -276,6 +276,22 @@ fn attacks_are_told_from_what_only_looks_like_them() {
 }
 
 #[test]
+fn the_next_owner_of_a_uid_does_not_inherit_the_mail_of_the_last() {
+    let mut log = Log::default();
+    (0..130i64).for_each(|i| {
+        log.mail(TEN + i, 3001, "botan", &[(&format!("a{i}@example.ru"), "deferred")]);
+    });
+    let mut watch = watch();
+    let now = Moment::from_secs(TEN + 200);
+    watch.inspect(log.text.as_bytes(), now);
+    assert!(watch.assess(3001, now).is_some());
+    let mut next = accounts();
+    next[0].account.generation = 2;
+    watch.set_accounts(&next);
+    assert!(watch.assess(3001, now).is_none() && watch.reader.queued(3001, Moment::EPOCH, 9).is_empty());
+}
+
+#[test]
 fn the_operators_hard_rate_is_its_own_kind() {
     let mut log = Log::default();
     for i in 0..150i64 {
