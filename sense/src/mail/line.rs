@@ -244,9 +244,10 @@ fn delivery(id: Id, text: &[u8]) -> Option<Line<'_>> {
     }
 }
 
-/// A text up to the first `>, ` behind which a field of ours begins.
+/// A text up to the first `>, ` behind which a field of ours begins. Postfix puts a local part with brackets or
+/// commas in quotes (seen with 3.7); then the search begins behind the closing quote, so nothing is ambiguous.
 fn bracketed(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut from = 0;
+    let mut from = if text.starts_with(b"\"") { 1 + closing_quote(&text[1..])? } else { 0 };
     loop {
         let end = from + text[from..].iter().position(|b| *b == b'>')?;
         if let Some(rest) = text[end + 1..].strip_prefix(b", ")
@@ -256,6 +257,15 @@ fn bracketed(text: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         from = end + 1;
     }
+}
+
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    text.iter().position(|b| {
+        let closes = *b == b'"' && !escaped;
+        escaped = *b == b'\\' && !escaped;
+        closes
+    })
 }
 
 fn contains(text: &[u8], what: &[u8]) -> bool {

@@ -105,6 +105,10 @@ fn lines_of_ours_in_another_shape_are_malformed() {
 fn a_recipient_that_imitates_a_delivery_makes_its_line_ambiguous() {
     let line = "w postfix/smtp[1]: 4F001: to=<x>, relay=a[1.1.1.1]:25, dsn=2.0.0, status=sent (ok)@b.test>, relay=b[2.2.2.2]:25, dsn=5.1.1, status=bounced (no)";
     assert_eq!(parse(line.as_bytes()), Parsed::Malformed);
+    // As Postfix 3.7 really writes it.
+    let line = r#"w postfix/smtp[1]: 4F001: to=<"x\"\\>, relay=a[1.1.1.1]:25, dsn=2.0.0, status=sent (ok)"@b.test>, relay=127.0.0.1[127.0.0.1]:25, delay=0, delays=0/0/0/0, dsn=5.1.1, status=bounced (no)"#;
+    let shown = shown(line);
+    assert!(shown.ends_with("@b.test Bounced"), "{shown}");
 }
 
 /// xorshift64*: enough for variants, and its seed reproduces a failure.
