@@ -33,8 +33,6 @@ use window::Facts;
 const QUEUED_MAX: usize = 500;
 /// A finding that goes on is told again after this time, with what the queue holds by then.
 const AGAIN: Span = Span::minutes(15);
-/// Longest stretch of log that is read at a start without a cursor, bytes; an hour of a very busy server.
-pub const LOOK_BACK_MAX: u64 = 512 << 20;
 
 /// Who can write into the log, besides the mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +99,7 @@ impl Watch {
         let (follower, covered) = match cursor.filter(|c| c.path == path) {
             Some(cursor) => (Follower::resume(cursor), Moment::EPOCH),
             None => {
-                let mut follower = Follower::new(path, Start::BeforeEnd(LOOK_BACK_MAX));
+                let mut follower = Follower::new(path, Start::Beginning);
                 let mut stamps = stamp::Stamps::new(settings.zone.clone());
                 let hour_ago = now - Span::hours(1);
                 follower.look_back(&mut |line| Some(stamps.read(line, now)?.0 < hour_ago))?;
@@ -187,12 +185,17 @@ impl Watch {
             follower.read_new(0, &mut |_| ())?; // opens the log, so that the first batch has a beginning too
         }
         let before = follower.cursor();
+        let lost = |f: &Follower| f.counts().lost_gone + f.counts().lost_truncate;
+        let lost_before = lost(follower);
         let (mut first, mut any) = (None, false);
         let progress = follower.read_new(budget_bytes, &mut |line| {
             let at = reader.line(line, now);
             first = first.or(at);
             any |= at.is_some();
         })?;
+        if lost(follower) > lost_before {
+            self.covered = now; // a verification cannot speak of what was not read
+        }
         if let (Some(at), Some(cursor)) = (first, before)
             && marks.back().is_none_or(|(last, _)| *last < minute(at))
         {
@@ -306,8 +309,8 @@ impl Watch {
     /// neither as harm nor as looked at.
     pub fn checked(&self, account: &AccountRef, since: Moment, now: Moment) -> Checked {
         let checked = |verdict| Checked { check: Check::Mail, at: now, verdict };
-        let lost = |f: &Follower| f.cursor().is_none() || f.counts().lost_gone + f.counts().lost_truncate > 0;
-        if !self.live || since < self.covered || self.follower.as_ref().is_none_or(lost) {
+        let seen = self.follower.as_ref().is_some_and(|f| f.cursor().is_some());
+        if !self.live || !seen || since < self.covered {
             return checked(Verdict::NotChecked { why: "no_log".to_owned() });
         }
         let Some(window) = self.reader.windows.get(&account.uid) else {

@@ -213,7 +213,7 @@ impl Requests {
     }
 
     /// Mean requests per second of an account over the last `steps` whole steps (at least 1, at most
-    /// [`STEPS`]); none before any line was read, because then nobody knows.
+    /// 59); none before any line was read, because then nobody knows.
     pub fn per_second(&self, uid: u32, steps: u32, now: Moment) -> Option<f64> {
         self.newest?;
         let latest = now.secs().div_euclid(STEP_SECS);
