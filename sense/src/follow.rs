@@ -3,14 +3,15 @@
 //! Polls; no threads and no clock. Lines are bytes and hostile: they may be endless, full of NUL, not UTF-8 or
 //! not finished. Memory stays below [`LINE_MAX`] plus one buffer, and whatever is not handed on is counted.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use model::Hash;
 use model::packet::Cursor;
+use rustix::fs::OFlags;
 
 /// Longest line that is handed on, bytes without its newline. Postfix cuts its own at 2,000, an access log line
 /// is bounded by the request (8 KiB by default); 64 KiB leaves room and bounds memory.
@@ -139,11 +140,7 @@ impl Follower {
     /// # Errors
     /// The file is there and cannot be read.
     pub fn look_back(&mut self, old: &mut dyn FnMut(&[u8]) -> Option<bool>) -> io::Result<()> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(file) = open_regular(&self.path)? else { return Ok(()) };
         let size = file.metadata()?.len();
         let (mut low, mut high) = (0, size);
         let mut window = vec![0; LINE_MAX * 2];
@@ -434,11 +431,7 @@ fn find_part(path: &Path, cursor: &Cursor) -> io::Result<Option<Part>> {
 }
 
 fn open_part(path: &Path) -> io::Result<Option<Part>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = open_regular(path)? else { return Ok(None) };
     let meta = file.metadata()?;
     let mut head = read_head(&file)?;
     let input = if head.starts_with(&[0x1f, 0x8b]) {
@@ -452,6 +445,21 @@ fn open_part(path: &Path) -> io::Result<Option<Part>> {
     };
     let (device, inode) = (meta.dev(), meta.ino());
     Ok(Some(Part { input, device, inode, offset: 0, pass_over: 0, head, ended: false }))
+}
+
+/// Opens a regular file and nothing else: access logs lie in folders of tenants, and a pipe or a device in
+/// place of one would keep us waiting or reading for ever.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.metadata()?.is_file() {
+        true => Ok(Some(file)),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a regular file", path.display()))),
+    }
 }
 
 fn read_head(file: &File) -> io::Result<Vec<u8>> {

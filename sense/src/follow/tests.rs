@@ -1,6 +1,5 @@
 //! Rotations, holes and endless lines, each against a folder of its own.
 
-use std::fs::OpenOptions;
 use std::io::Write;
 
 use flate2::Compression;
@@ -256,5 +255,17 @@ fn a_cursor_at_any_byte_yields_each_line_once() {
             }
         }
         assert_eq!(lines, ["one", "two two", "", "four"], "budget {budget}");
+    }
+}
+
+#[test]
+fn a_pipe_or_a_device_in_place_of_a_log_is_refused_at_once() {
+    let folder = Folder::new("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, folder.log(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for path in [folder.log(), PathBuf::from("/dev/zero"), folder.0.clone()] {
+        let mut follower = Follower::new(&path, Start::Beginning);
+        assert!(follower.look_back(&mut |_| None).is_err());
+        assert!(follower.read_new(u64::MAX, &mut |_| ()).is_err(), "{path:?}");
     }
 }

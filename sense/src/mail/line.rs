@@ -293,4 +293,4 @@ pub(crate) fn minute(at: Moment) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -475,3 +475,37 @@ fn an_hour_that_comes_twice_makes_no_burst_and_hides_none() {
     assert_eq!(write(23, 600, "example.de"), 0);
     assert_eq!(write(10, 1000, "example.de"), 1);
 }
+
+#[test]
+fn no_bytes_make_the_reader_stumble() {
+    const SEED: u64 = 0x5eed_0043;
+    println!("seed {SEED:#x}");
+    let mut dice = super::line::tests::Dice(SEED);
+    let mut log = Log::default();
+    let to: Vec<String> = (0..9).map(|n| format!("\"a>, {n}\"@example.de")).collect();
+    let to: Vec<_> = to.iter().map(|t| (t.as_str(), "bounced")).collect();
+    (0..20i64).for_each(|i| {
+        log.mail(TEN + i, 3001, "botan", &to);
+    });
+    log.text += "Feb 29 23:59:60 web01 postfix/pickup[1]: 4F001: uid=3001 from=<a>\n";
+    let whole = log.text.as_bytes();
+    for _ in 0..300 {
+        let mut bytes = whole.to_vec();
+        for _ in 0..60 {
+            let at = dice.roll(bytes.len());
+            match dice.roll(4) {
+                0 => bytes[at] = dice.roll(256) as u8,
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, b"9<>:=,\"\\ \0"[dice.roll(10)]),
+                _ => bytes.truncate(at.max(whole.len() / 2)),
+            }
+        }
+        let mut watch = watch();
+        let now = Moment([TEN * 1_000_000, 0, i64::MAX, i64::MIN][dice.roll(4)]);
+        watch.inspect(&bytes, now);
+        watch.news(now);
+        watch.sums(3001, now);
+        let counts = watch.counts().0;
+        assert!(counts.dropped + counts.other <= counts.lines, "seed {SEED:#x}");
+    }
+}
