@@ -3,11 +3,11 @@
 //! | what is seen within an hour | strength |
 //! |---|---|
 //! | burst to many strangers, a fifth refused, above the own past | conclusive |
-//! | the same with senders of three foreign domains, or ten senders | conclusive |
-//! | the same, mostly abroad, a hundred messages, not under the own domain | conclusive |
-//! | the same under the own domain, five hundred messages, four of five abroad | conclusive |
+//! | the same with senders of three foreign domains | conclusive |
+//! | the same, half of a hundred recipients or more abroad, not under the own domain | conclusive |
+//! | the same under the own domain, four of five of five hundred abroad | conclusive |
 //! | one of these, but usual at this hour, or one address gets a copy of nearly each (a form) | suspicious |
-//! | burst to strangers: half abroad, or a tenth refused, or several foreign senders | suspicious |
+//! | burst to strangers: half abroad, or a tenth refused, or two foreign domains, or ten senders | suspicious |
 //! | burst to strangers at night, above the own past, not under the own domain | suspicious |
 //! | a form that sends each visitor a copy, fifteen in five minutes | suspicious |
 //! | more than the operator's hard rate, nothing else | suspicious, of its own kind |
@@ -39,16 +39,16 @@ pub struct Limits {
     pub bounced_percent_low: u32,
     /// Foreign sender domains that are conclusive; an owner may use one of a mail house.
     pub foreign_domains: u32,
-    /// Different senders that are conclusive.
+    /// Different senders that are suspicious, when most are not under the own domain.
     pub senders: u32,
     /// Share abroad that counts, per cent of all recipients, the unknown ones included.
     pub abroad_percent: u32,
-    /// Messages from which the share abroad is conclusive.
-    pub abroad_messages: u32,
+    /// Recipients tried from which the share abroad is conclusive.
+    pub abroad_tried: u32,
     /// Share abroad that is conclusive under the own domain, per cent.
     pub abroad_percent_own: u32,
-    /// Messages for it.
-    pub abroad_messages_own: u32,
+    /// Recipients tried for it.
+    pub abroad_tried_own: u32,
     /// Messages within five minutes from which a form that copies is suspicious.
     pub form_messages: u32,
     /// Messages from which the pattern of a form excuses nothing: a copy to oneself is cheap camouflage.
@@ -69,9 +69,9 @@ impl Default for Limits {
             foreign_domains: 3,
             senders: 10,
             abroad_percent: 50,
-            abroad_messages: 100,
+            abroad_tried: 100,
             abroad_percent_own: 80,
-            abroad_messages_own: 500,
+            abroad_tried_own: 500,
             form_messages: 15,
             form_messages_max: 200,
             hard_per_hour: None,
@@ -138,18 +138,21 @@ fn strength(facts: &Facts, usual: Option<Usual>, own: &[String], limits: &Limits
     let own_sender = share(own_sent, sums.messages, 50);
 
     let tried = sums.tried();
-    let refused = |percent| sums.bounced >= limits.bounced && share(sums.bounced, tried, percent);
-    let forged = foreign.len() as u32 >= limits.foreign_domains || facts.senders >= limits.senders;
+    // Dead addresses are refused at once, living ones take their time: those not tried yet count as living.
+    let handed = sums.recipients.max(tried);
+    let refused = |percent| sums.bounced >= limits.bounced && share(sums.bounced, handed, percent);
+    let forged = foreign.len() as u32 >= limits.foreign_domains;
     let (percent, messages) = match own_sender {
-        true => (limits.abroad_percent_own, limits.abroad_messages_own),
-        false => (limits.abroad_percent, limits.abroad_messages),
+        true => (limits.abroad_percent_own, limits.abroad_tried_own),
+        false => (limits.abroad_percent, limits.abroad_tried),
     };
-    let abroad = sums.messages.max(sums.recipients) >= messages && share(sums.abroad, tried, percent);
+    let abroad = tried >= messages && share(sums.abroad, tried, percent);
     if refused(limits.bounced_percent) || forged || abroad {
         return Some(if unusual { Strength::Conclusive } else { Strength::Suspicious });
     }
     let mostly_abroad = sums.abroad >= limits.strangers / 2 && share(sums.abroad, tried, limits.abroad_percent);
-    let several = foreign.len() >= 2 || facts.senders >= limits.senders / 2;
+    // Under the own domain a sender for each recipient is a list's return path (VERP).
+    let several = foreign.len() >= 2 || (facts.senders >= limits.senders && !own_sender);
     let at_night = unusual && !own_sender && share(sums.night, sums.messages, 80) && sums.messages >= 50;
     let doubtful = mostly_abroad || refused(limits.bounced_percent_low) || several || at_night;
     doubtful.then_some(Strength::Suspicious)

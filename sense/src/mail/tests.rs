@@ -213,6 +213,28 @@ fn attacks_are_told_from_what_only_looks_like_them() {
                 log.mail(TEN + i, 3002, "news@fuji.example.jp", &[(&format!("member{i}@{domain}"), status)]);
             }
         }),
+        ("newsletter with a return path for each reader", &[], |log| {
+            for i in 0..400i64 {
+                let from = format!("bounce+{i}@fuji.example.jp");
+                log.mail(TEN + i, 3002, &from, &[(&format!("member{i}@example.com"), "sent")]);
+            }
+        }),
+        ("newsletter whose dead addresses are refused first", &[], |log| {
+            for i in 0..400i64 {
+                log.mail(TEN + i / 4, 3002, "news@fuji.example.jp", &[]);
+            }
+            let text = std::mem::take(&mut log.text);
+            for (i, line) in text.lines().enumerate() {
+                log.text += &line.replace("nrcpt=0", "nrcpt=1");
+                log.text += "\n";
+                if i % 40 == 1 {
+                    let id = line.split(": ").nth(1).unwrap();
+                    let text =
+                        format!("{id}: to=<m{i}@example.com>, relay=x[1.1.1.1]:25, dsn=5.1.1, status=bounced (no)");
+                    log.line(TEN + i as i64 / 8, "smtp", &text);
+                }
+            }
+        }),
         ("cron output every minute", &[], |log| {
             for i in 0..180i64 {
                 log.mail(TEN + i * 60, 3002, "fuji", &[("fuji@web01.test", "sent")]);

@@ -103,8 +103,6 @@ pub struct Spread {
     pub seen: u32,
     /// Different ones.
     pub distinct: u32,
-    /// Of those, how many got exactly one.
-    pub once: u32,
     /// How many the most frequent one got.
     pub top: u32,
 }
@@ -308,7 +306,6 @@ impl Window {
         Spread {
             seen: scale(by_hash.values().sum::<u32>() as usize),
             distinct: scale(by_hash.len()),
-            once: scale(by_hash.values().filter(|n| **n == 1).count()),
             top: by_hash.values().copied().max().unwrap_or(0),
         }
     }
