@@ -9,3 +9,4 @@ pub mod inventory;
 pub mod load;
 pub mod mail;
 pub mod process;
+pub mod requests;

@@ -1,0 +1,253 @@
+//! Reads the two stamps of syslog and decides what they leave open: the year, the zone, the hour that comes twice.
+//!
+//! A stamp is a hint, the arrival decides: nothing is dated after it was read, and a clock or zone that is
+//! wrong by a constant is corrected by what fresh lines show (fail2ban #2566, #4172: dropped as "old").
+
+use jiff::civil;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use model::Moment;
+
+/// A difference to the arrival above this, seconds, is a wrong zone or clock and no delay.
+const ODD_SECS: i64 = 10 * 60;
+/// Zones differ by multiples of this, seconds.
+const QUARTER_HOUR: i64 = 15 * 60;
+
+/// Turns stamps into moments; remembers the last one to tell the two runs of an hour that comes twice.
+pub struct Stamps {
+    zone: TimeZone,
+    /// The minute that was worked out last: its text, when that was, its first second.
+    cached: ([u8; 12], i64, i64),
+    last: i64,
+    shift: i64,
+    /// Seconds of the last stamp as written.
+    raw: i64,
+}
+
+impl Stamps {
+    /// `zone` is the node's, in which syslog writes stamps without one.
+    pub fn new(zone: TimeZone) -> Stamps {
+        Stamps { zone, cached: ([0; 12], 0, 0), last: i64::MIN, shift: 0, raw: 0 }
+    }
+
+    /// The moment of a line that was there at `now`, and what follows the stamp.
+    pub fn read<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(Moment, &'a [u8])> {
+        let (secs, micros, rest) = match line.first()? {
+            b'0'..=b'9' => {
+                let (secs, micros, rest) = rfc3339(line)?;
+                (secs, micros, rest.strip_prefix(b" ")?)
+            }
+            _ => self.classic(line, now)?,
+        };
+        self.raw = secs;
+        let secs = secs + self.shift;
+        self.last = secs;
+        let at = Moment(secs.saturating_mul(1_000_000) + micros);
+        Some((at.min(now), rest))
+    }
+
+    /// Fresh lines were read up to their end at `now`: the last stamp should say so. If not, the difference
+    /// is taken into account from the next line on; a constant shift keeps the pace, so it makes no burst.
+    pub fn align(&mut self, now: Moment) {
+        let apart = now.secs() - self.raw;
+        self.shift = match apart.abs() > ODD_SECS {
+            true => (apart + QUARTER_HOUR / 2).div_euclid(QUARTER_HOUR) * QUARTER_HOUR,
+            false => 0,
+        };
+    }
+
+    /// `Mar  7 03:02:00 `: no year, no zone.
+    fn classic<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(i64, i64, &'a [u8])> {
+        let stamp: &[u8; 16] = line.first_chunk()?;
+        if stamp[3] != b' ' || stamp[6] != b' ' || stamp[9] != b':' || stamp[12] != b':' || stamp[15] != b' ' {
+            return None;
+        }
+        let second = two(stamp[13], stamp[14])?.min(59); // a leap second is read as the one before
+        let minute: [u8; 12] = stamp[..12].try_into().expect("twelve of sixteen");
+        if self.cached.0 != minute || (now.secs() - self.cached.1).abs() > 1800 {
+            self.cached = (minute, now.secs(), self.first_second(&minute, now)?);
+        }
+        Some((self.cached.2 + second, 0, &line[16..]))
+    }
+
+    fn first_second(&self, stamp: &[u8; 12], now: Moment) -> Option<i64> {
+        let month = month(&stamp[..3])? as i8;
+        let day = two(if stamp[4] == b' ' { b'0' } else { stamp[4] }, stamp[5])? as i8;
+        let (hour, minute) = (two(stamp[7], stamp[8])? as i8, two(stamp[10], stamp[11])? as i8);
+        let time = civil::Time::new(hour, minute, 0, 0).ok()?;
+        let this_year = self.zone.to_datetime(now.timestamp()).year();
+        // The latest year that is not the future; eight back, because the 29th of February is that rare.
+        let latest = (now.secs() + 86_400).max(0);
+        (0..=9).find_map(|back| {
+            let date = civil::Date::new(this_year + 1 - back, month, day).ok()?;
+            let secs = self.seconds(date.to_datetime(time))?;
+            (secs <= latest).then_some(secs)
+        })
+    }
+
+    fn seconds(&self, local: civil::DateTime) -> Option<i64> {
+        let ambiguous = self.zone.to_ambiguous_timestamp(local);
+        if let AmbiguousOffset::Fold { before, after } = ambiguous.offset() {
+            let first = before.to_timestamp(local).ok()?.as_second();
+            // The first run, unless the log is already past it.
+            if first + 120 < self.last - self.shift {
+                return Some(after.to_timestamp(local).ok()?.as_second());
+            }
+            return Some(first);
+        }
+        Some(ambiguous.compatible().ok()?.as_second())
+    }
+}
+
+/// `2026-03-07T10:10:00.123456+09:00`, and what follows it.
+fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
+    let fixed: &[u8; 19] = line.first_chunk()?;
+    if fixed[4] != b'-' || fixed[7] != b'-' || fixed[10] != b'T' || fixed[13] != b':' || fixed[16] != b':' {
+        return None;
+    }
+    let year = two(fixed[0], fixed[1])? * 100 + two(fixed[2], fixed[3])?;
+    let (month, day) = (two(fixed[5], fixed[6])?, two(fixed[8], fixed[9])?);
+    let (hour, minute, second) = (two(fixed[11], fixed[12])?, two(fixed[14], fixed[15])?, two(fixed[17], fixed[18])?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = &line[19..];
+    let mut micros = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        micros = (0..6).fold(0, |sum, i| sum * 10 + fraction[..digits].get(i).map_or(0, |b| i64::from(b - b'0')));
+        rest = &fraction[digits..];
+    }
+    let (offset, rest) = match rest {
+        [b'Z', rest @ ..] => (0, rest),
+        [sign @ (b'+' | b'-'), a, b, b':', c, d, rest @ ..] => {
+            let secs = two(*a, *b)? * 3600 + two(*c, *d)? * 60;
+            (if *sign == b'-' { -secs } else { secs }, rest)
+        }
+        _ => return None,
+    };
+    let secs = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
+    Some((secs - offset, micros, rest))
+}
+
+/// The time of an access log without its brackets: `07/Mar/2026:01:00:00 +0900`.
+pub(crate) fn access_time(text: &[u8]) -> Option<Moment> {
+    let [d1, d2, b'/', m1, m2, m3, b'/', y1, y2, y3, y4, b':', clock @ .., b' ', sign @ (b'+' | b'-'), a, b, c, d] =
+        text
+    else {
+        return None;
+    };
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = clock else { return None };
+    let year = two(*y1, *y2)? * 100 + two(*y3, *y4)?;
+    let day = two(*d1, *d2).filter(|d| (1..=31).contains(d))?;
+    let clock = two(*h1, *h2)? * 3600 + two(*n1, *n2)? * 60 + two(*s1, *s2)?.min(59);
+    let offset = two(*a, *b)? * 3600 + two(*c, *d)? * 60;
+    let secs = days(year, month(&[*m1, *m2, *m3])?, day) * 86_400 + clock;
+    Some(Moment::from_secs(if *sign == b'-' { secs + offset } else { secs - offset }))
+}
+
+/// RFC 3339 and nothing behind it.
+pub(crate) fn iso_time(text: &[u8]) -> Option<Moment> {
+    let (secs, micros, rest) = rfc3339(text)?;
+    rest.is_empty().then_some(Moment(secs * 1_000_000 + micros))
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    const MONTHS: [&[u8]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    Some(MONTHS.iter().position(|m| *m == name)? as i64 + 1)
+}
+
+/// Days since 1970-01-01 of a Gregorian date, years counted from March so that leap days come last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn two(tens: u8, ones: u8) -> Option<i64> {
+    (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(zone: &str, now: &str, lines: &[&str]) -> Vec<String> {
+        let mut stamps = Stamps::new(TimeZone::get(zone).unwrap());
+        let now = Moment::parse(now).unwrap();
+        let mut show = |line: &&str| match stamps.read(line.as_bytes(), now) {
+            Some((at, rest)) => format!("{at} {}", String::from_utf8_lossy(rest)),
+            None => "dropped".to_owned(),
+        };
+        lines.iter().map(&mut show).collect()
+    }
+
+    #[test]
+    fn december_read_in_january_is_last_year() {
+        let seen = read("Asia/Tokyo", "2026-01-01T00:00:05+09:00", &["Dec 31 23:59:58 a", "Jan  1 00:00:01 b"]);
+        assert_eq!(seen, ["2025-12-31T14:59:58Z a", "2025-12-31T15:00:01Z b"]);
+    }
+
+    #[test]
+    fn the_leap_day_belongs_to_the_last_year_that_has_one() {
+        assert_eq!(read("UTC", "2028-03-01T00:00:00Z", &["Feb 29 12:00:00 a"]), ["2028-02-29T12:00:00Z a"]);
+        assert_eq!(read("UTC", "2027-03-01T00:00:00Z", &["Feb 29 12:00:00 a"]), ["2024-02-29T12:00:00Z a"]);
+        assert_eq!(read("UTC", "2027-03-01T00:00:00Z", &["Feb 30 12:00:00 a"]), ["dropped"]);
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_read_in_the_order_of_the_lines() {
+        let lines = ["Nov  2 01:58:00 a", "Nov  2 01:04:20 b", "Nov  2 01:05:21 c", "Nov  2 02:00:00 d"];
+        let seen = read("America/New_York", "2025-11-02T12:00:00Z", &lines);
+        assert_eq!(seen[0], "2025-11-02T05:58:00Z a");
+        assert_eq!(seen[1], "2025-11-02T06:04:20Z b");
+        assert_eq!(seen[3], "2025-11-02T07:00:00Z d");
+    }
+
+    #[test]
+    fn both_styles_are_read_and_nothing_is_dated_after_its_arrival() {
+        let lines = [
+            "2026-02-03T18:20:05.100200+01:00 a",
+            "Feb  3 17:40:10 b",
+            "2026-02-03T17:40:60Z c",
+            "2026-12-24T00:00:00Z d",
+            "2026-13-24T00:00:00Z e",
+            "2026-02-03 18:20:05 f",
+            "Xyz  3 17:40:10 g",
+            "",
+        ];
+        let seen = read("UTC", "2026-02-03T18:00:00Z", &lines);
+        assert_eq!(seen[..3], ["2026-02-03T17:20:05Z a", "2026-02-03T17:40:10Z b", "2026-02-03T17:40:59Z c"]);
+        assert_eq!(seen[3], "2026-02-03T18:00:00Z d");
+        assert!(seen[4..].iter().all(|s| s == "dropped"));
+    }
+
+    #[test]
+    fn every_day_agrees_with_the_calendar() {
+        let mut date = civil::date(1999, 1, 1);
+        for _ in 0..12_000 {
+            let expected = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).unwrap().as_second();
+            assert_eq!(days(date.year().into(), date.month().into(), date.day().into()) * 86_400, expected);
+            date = date.tomorrow().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_log_in_a_wrong_zone_is_corrected_by_fresh_lines() {
+        for hours in [-14, -5, 9, 14] {
+            let mut stamps = Stamps::new(TimeZone::UTC);
+            let now = Moment::parse("2026-06-01T12:00:00Z").unwrap();
+            let written = |secs: i64| {
+                let local = Moment::from_secs(now.secs() + hours * 3600 + secs).timestamp().to_string();
+                format!("{} x", local.replace('Z', "+00:00"))
+            };
+            stamps.read(written(-1).as_bytes(), now);
+            stamps.align(now);
+            let later = now + model::Span::secs(60);
+            let (at, _) = stamps.read(written(58).as_bytes(), later).unwrap();
+            assert_eq!((later - at).whole_secs(), 2, "{hours} h");
+        }
+    }
+}
