@@ -58,7 +58,7 @@ fn root(folder: &Path, name: &str) -> PathBuf {
     std::fs::create_dir_all(root.join("own403")).unwrap();
     std::fs::write(root.join("index.html"), format!("this is {name}")).unwrap();
     std::fs::write(root.join("own.html"), "the tenant's own 403").unwrap();
-    std::fs::write(root.join("own403/.htaccess"), "Require all denied\n").unwrap();
+    std::fs::write(root.join("own403/.htaccess"), "<If \"true\">\nRequire all denied\n</If>\n").unwrap();
     let tricks = "ErrorDocument 403 /own.html\nRewriteEngine On\nRewriteRule ^ - [E=HK_SET:x]\n<If \"true\">\nRequire all granted\n</If>\n";
     std::fs::write(root.join(".htaccess"), tricks).unwrap();
     root
@@ -198,13 +198,12 @@ server {{ listen 127.0.0.1:{port}; {include} server_name ~^re\\d+\\.test$; root 
     let twin = Server { port: port + 1, child: sleeper(test_uid()) };
     assert_eq!((twin.get("site.test"), twin.get("alias.test")), (403, 200), "the twin must let the alias through");
     done(actor.handle(lift(101, &alice(), &closing, false)));
-    for (key, host) in [(".Dot.test", "x.dot.test"), ("~^re\\d+\\.test$", "re7.test")] {
+    for (next, key, host) in [(110, ".Dot.test", "x.dot.test"), (120, "~^re\\d+\\.test$", "re7.test")] {
         let handle = site(host, vec![GateKey::Nginx(key.into())]);
         let closing = restriction(8, 0, Measure::CloseSite { site: handle.domain.clone() });
-        let next = 110 + host.len() as u64;
         done(actor.handle(impose(next, &alice(), &closing, std::slice::from_ref(&handle))));
         assert_eq!(server.get(host), 403, "{key}");
-        done(actor.handle(lift(next + 50, &alice(), &closing, false)));
+        done(actor.handle(lift(next + 1, &alice(), &closing, false)));
     }
     drop(actor);
     std::fs::remove_file(node.config.state_dir.join("journal")).unwrap();

@@ -59,7 +59,7 @@ location = /__hk/pass {
     allow all; auth_basic off; expires off; absolute_redirect off;
     if ($arg_t !~ "^[0-9a-f]{32}$") { return 404; }
     if (!-f "GATE/pass/nginx/$server_name/.hikeshi-tok-$arg_t") { return 404; }
-    add_header Set-Cookie "hkpass=$arg_t; Path=/; HttpOnly; SameSite=Lax$hk_secure" always;
+    add_header Set-Cookie "hkpass=$arg_t; Path=/; HttpOnly; SameSite=Lax$hk_secure";
     add_header Cache-Control no-store always; add_header Referrer-Policy no-referrer always;
     return 302 /;
 }
@@ -91,9 +91,9 @@ RewriteRule "^" "/__hk/closed" [PT,L]
 RewriteRule "^" "/__hk/closed-503" [PT,L]
 Alias "/__hk/closed" "GATE/none"
 Alias "/__hk/closed-503" "GATE/none"
-Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax" "expr=-n reqenv('HK_SET') && %{HTTPS} != 'on'"
-Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax; Secure" "expr=-n reqenv('HK_SET') && %{HTTPS} == 'on'"
-Header always set Cache-Control no-store "expr=-n reqenv('HK_SET')"
+Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax" "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET') && %{HTTPS} != 'on'"
+Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax; Secure" "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET') && %{HTTPS} == 'on'"
+Header always set Cache-Control no-store "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET')"
 <Location "/__hk/closed">
     Require all denied
     ErrorDocument 403 /__hk/page
@@ -109,7 +109,7 @@ Header always set Cache-Control no-store "expr=-n reqenv('HK_SET')"
     Require all granted
     Header always set X-Hikeshi closed
     Header always set Cache-Control no-store
-    Header always unset Last-Modified
+    Header unset Last-Modified
 </LocationMatch>
 <Location "/__hk/page-503">
     Header always set Retry-After 3600
