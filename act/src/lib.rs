@@ -1,1 +1,21 @@
-//! (being written)
+//! Carries out typed orders on the node: closes and opens sites, holds mail, freezes processes.
+//!
+//! Runs with privilege and therefore reads nothing that a tenant wrote: only typed packets, kernel data, its own
+//! journal and answers of a fixed list of programs. What it did stays where it is enforced (flag files, the hold
+//! table, a freezer cgroup), so it holds when this process is dead.
+
+#![forbid(unsafe_code)]
+
+mod actor;
+mod config;
+mod freeze;
+pub mod gate;
+mod guard;
+mod journal;
+mod mail;
+mod program;
+mod serve;
+
+pub use actor::Actor;
+pub use config::{Budgets, Clock, Config, Hands, PostfixConfig, Reach, Steps, SystemClock};
+pub use serve::serve;

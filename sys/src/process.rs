@@ -72,6 +72,19 @@ impl Process {
         is_alive(self.pidfd.as_fd())
     }
 
+    /// Waits until it has ended; false when it has not after `wait`.
+    pub fn wait_end(&self, wait: std::time::Duration) -> bool {
+        let until = std::time::Instant::now() + wait;
+        while self.is_alive() {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let _ = crate::socket::wait_readable(&[self.pidfd.as_fd()], left);
+        }
+        true
+    }
+
     /// Reads the identity; `NotFound` when it ended meanwhile.
     pub fn identity(&self) -> io::Result<Identity> {
         let stat = self.read("stat")?;

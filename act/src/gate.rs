@@ -1,0 +1,210 @@
+//! The gate: flag files that close sites, the page they answer with, passes, and the servers' include texts.
+//!
+//! One root-owned file per vhost, named by a constant of the vhost and tested by `-f`, so closing takes one stat
+//! and no reload and survives our death. The flag is the page: each site shows its own incident's number.
+//!
+//! ```text
+//! GATE/nginx/SERVER_NAME                         403 page      GATE/nginx-503/SERVER_NAME
+//! GATE/apache DOCUMENT_ROOT/.hikeshi-closed      403 page      GATE/apache DOCUMENT_ROOT/.hikeshi-closed-503
+//! GATE/pass/nginx/SERVER_NAME/.hikeshi-tok-HEX   pass          .../.hikeshi-ip-ADDRESS
+//! GATE/pass/apache DOCUMENT_ROOT/.hikeshi-tok-HEX
+//! ```
+
+mod include;
+mod page;
+
+use std::io;
+use std::net::IpAddr;
+
+use model::packet::PassKey;
+use model::{GateKey, Moment, Number};
+use sys::dir::Dir;
+
+pub use include::{apache_include, nginx_include};
+pub(crate) use page::page;
+
+/// Begins every file name of ours below a document root; such a folder name is refused in a root.
+const OURS: &str = ".hikeshi-";
+/// Longest server name and root component, bytes (a file name has 255).
+const NAME_MAX: usize = 254;
+
+/// Which answer closed sites give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 403.
+    Forbidden,
+    /// 503 with `Retry-After`.
+    Unavailable,
+}
+
+/// Where a vhost's flag file of this answer lies below GATE, or why it cannot have one.
+pub(crate) fn flag(key: &GateKey, answer: Answer) -> Result<String, String> {
+    Ok(match (checked(key)?, answer, key) {
+        (name, Answer::Forbidden, GateKey::Nginx(_)) => format!("nginx/{name}"),
+        (name, Answer::Unavailable, GateKey::Nginx(_)) => format!("nginx-503/{name}"),
+        (root, Answer::Forbidden, GateKey::Apache(_)) => format!("apache{root}/{OURS}closed"),
+        (root, Answer::Unavailable, GateKey::Apache(_)) => format!("apache{root}/{OURS}closed-503"),
+    })
+}
+
+/// Where a vhost's pass file with this leaf lies below GATE.
+pub(crate) fn pass(key: &GateKey, leaf: &str) -> Result<String, String> {
+    Ok(match (checked(key)?, key) {
+        (name, GateKey::Nginx(_)) => format!("pass/nginx/{name}/{leaf}"),
+        (root, GateKey::Apache(_)) => format!("pass/apache{root}/{leaf}"),
+    })
+}
+
+/// File names of a pass. An IPv4 address has two forms, because a dual-stack listener shows the mapped one.
+pub(crate) fn leaves(pass: &PassKey) -> Vec<String> {
+    match pass {
+        PassKey::Token(token) => {
+            let hex: String = token.iter().map(|b| format!("{b:02x}")).collect();
+            vec![format!("{OURS}tok-{hex}")]
+        }
+        PassKey::Address(IpAddr::V4(v4)) => vec![format!("{OURS}ip-{v4}"), format!("{OURS}ip-::ffff:{v4}")],
+        PassKey::Address(IpAddr::V6(v6)) => vec![format!("{OURS}ip-{v6}")],
+    }
+}
+
+/// Makes the flag of `key` what it should be: this page, or no flag at all.
+pub(crate) fn set(gate: &Dir, key: &GateKey, answer: Answer, page: Option<&str>) -> Result<(), String> {
+    for variant in [Answer::Forbidden, Answer::Unavailable] {
+        let path = flag(key, variant)?;
+        let done = match page.filter(|_| variant == answer) {
+            Some(text) => put(gate, &path, text.as_bytes()),
+            None => take(gate, &path),
+        };
+        done.map_err(|e| format!("flag file {path}: {e}; check the gate folder's owner and free space"))?;
+    }
+    Ok(())
+}
+
+/// Whether the flag of `key` is there with exactly this page.
+pub(crate) fn holds(gate: &Dir, key: &GateKey, answer: Answer, page: &str) -> bool {
+    let read = flag(key, answer).map(|path| gate.read(&path, 64 * 1024));
+    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
+}
+
+/// Writes a file and the folders above it, readable by the web server's worker and listable by nobody.
+pub(crate) fn put(gate: &Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
+    if let Some((folder, _)) = path.rsplit_once('/') {
+        gate.make_dirs(folder, 0o711)?;
+    }
+    gate.replace(path, bytes, 0o644)
+}
+
+/// Removes a file and the folders above it that are empty now (the first one below GATE stays).
+pub(crate) fn take(gate: &Dir, path: &str) -> io::Result<()> {
+    gate.unlink(path)?;
+    let mut at = path;
+    while let Some((folder, _)) = at.rsplit_once('/').filter(|(folder, _)| folder.contains('/')) {
+        if !gate.remove_dir(folder).unwrap_or(false) {
+            break;
+        }
+        at = folder;
+    }
+    Ok(())
+}
+
+/// The part of a file name that a server makes of this key by itself.
+fn checked(key: &GateKey) -> Result<String, String> {
+    let refuse = |what: &str, next: &str| Err(format!("{key:?} {what}; {next}"));
+    let control = |text: &str| text.bytes().any(|b| b < 0x20 || b == 0x7f);
+    match key {
+        GateKey::Nginx(name) => {
+            // nginx itself lowers the case and drops the dot of `.example.jp` (not so a regex).
+            let plain = match name.starts_with('~') {
+                true => name.clone(),
+                false => name.strip_prefix('.').unwrap_or(name).to_ascii_lowercase(),
+            };
+            let next = "give the server block a plain first server_name";
+            match plain.as_str() {
+                "" | "." | ".." => refuse("is no file name", next),
+                text if text.contains('/') || text.contains("..") || control(text) => refuse("is no file name", next),
+                text if text.len() > NAME_MAX => refuse("is longer than 254 bytes", next),
+                _ => Ok(plain),
+            }
+        }
+        GateKey::Apache(root) => {
+            let next = "write DocumentRoot as an absolute path without `.`, `..` or double slashes";
+            let plain = |part: &str| !matches!(part, "" | "." | "..");
+            let mut parts = root.split('/');
+            if root.is_empty() || parts.next() != Some("") || !parts.clone().all(plain) || control(root) {
+                return refuse("is not a normal absolute path", next);
+            }
+            if parts.clone().any(|part| part.len() > NAME_MAX) || root.len() > 3000 {
+                return refuse("is too long", "use a shorter DocumentRoot (254 bytes a folder)");
+            }
+            // Otherwise a tenant could name a folder so that one site's flag is another one's folder.
+            if parts.any(|part| part.starts_with(OURS)) {
+                return refuse("has a folder named like our own files", "rename the folder");
+            }
+            Ok(root.clone())
+        }
+    }
+}
+
+/// What a page says besides its fixed words.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts<'a> {
+    /// The incident.
+    pub number: Number,
+    /// Since when.
+    pub since: Moment,
+    /// Where the owner enters the number.
+    pub portal: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nginx(name: &str) -> GateKey {
+        GateKey::Nginx(name.into())
+    }
+    fn apache(root: &str) -> GateKey {
+        GateKey::Apache(root.into())
+    }
+
+    #[test]
+    fn keys_that_climb_hide_or_overflow_have_no_flag_and_say_what_to_do() {
+        let long = "a".repeat(255);
+        let roots =
+            ["", "relative", "/", "/a/../b", "/a//b", "/a/", "/a/./b", "/a\nb", "/a\0b", "/a/.hikeshi-closed/b"];
+        let mut bad: Vec<GateKey> = roots.iter().map(|root| apache(root)).collect();
+        bad.extend(["", ".", "..", "a/b", "../x", "a\nb", "a\0", "a..b", &long].map(nginx));
+        bad.push(apache(&format!("/{long}")));
+        for key in bad {
+            let error = flag(&key, Answer::Forbidden).unwrap_err();
+            assert!(error.contains("; "), "{error}");
+        }
+        for key in [nginx("*.example.jp"), nginx("_"), nginx("~^www\\d+\\.jp$"), apache("/home/a b/www")] {
+            flag(&key, Answer::Forbidden).unwrap();
+        }
+        assert_eq!(flag(&nginx(".Example.JP"), Answer::Forbidden).unwrap(), "nginx/example.jp");
+    }
+
+    #[test]
+    fn nested_roots_open_and_close_apart_and_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = Dir::open_own(folder.path()).unwrap();
+        let (outer, inner) = (apache("/home/a/www"), apache("/home/a/www/shop"));
+        for key in [&outer, &inner] {
+            set(&gate, key, Answer::Forbidden, Some("page")).unwrap();
+            assert!(holds(&gate, key, Answer::Forbidden, "page"));
+        }
+        set(&gate, &inner, Answer::Forbidden, None).unwrap();
+        assert!(holds(&gate, &outer, Answer::Forbidden, "page"));
+        set(&gate, &outer, Answer::Unavailable, Some("other")).unwrap();
+        assert!(!holds(&gate, &outer, Answer::Forbidden, "page") && holds(&gate, &outer, Answer::Unavailable, "other"));
+        set(&gate, &outer, Answer::Forbidden, None).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("apache")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_pass_for_an_ipv4_address_also_has_its_mapped_form() {
+        let leaves = leaves(&PassKey::Address("192.0.2.7".parse().unwrap()));
+        assert_eq!(leaves, [".hikeshi-ip-192.0.2.7", ".hikeshi-ip-::ffff:192.0.2.7"]);
+    }
+}

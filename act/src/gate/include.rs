@@ -1,0 +1,124 @@
+//! The include texts: one identical line in every vhost, `include /etc/hikeshi/nginx-gate.conf;` (nginx) or
+//! `Include /etc/hikeshi/apache-gate.conf` (Apache), as the first line of the block.
+//!
+//! First, because nginx runs rewrite directives and Apache runs rewrite rules in the order in which they stand.
+
+use std::path::Path;
+
+/// Text of the nginx include for a `server` block. Error: a gate folder whose path has other characters than
+/// letters, digits, `/ . _ -` (it is written into a configuration).
+pub fn nginx_include(gate_dir: &Path) -> Result<String, String> {
+    Ok(NGINX.replace("GATE", plain(gate_dir)?))
+}
+
+/// Text of the Apache include for a `<VirtualHost>`. Needs mod_rewrite, mod_alias, mod_headers and
+/// mod_authz_core. Error: as [`nginx_include`].
+pub fn apache_include(gate_dir: &Path) -> Result<String, String> {
+    Ok(APACHE.replace("GATE", plain(gate_dir)?))
+}
+
+fn plain(path: &Path) -> Result<&str, String> {
+    let fits =
+        |text: &&str| text.starts_with('/') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+    let text = path.to_str().filter(fits);
+    text.ok_or_else(|| format!("gate folder {}: use an absolute path of letters, digits and / . _ -", path.display()))
+}
+
+/// `$server_name` is the block's first name whatever the client says; `return 463` with `error_page` leaves the
+/// tenant's own 403s alone and answers POST too. The page's address is not gated or the page could not be shown;
+/// it is matched exactly and internal, so nothing else passes by it.
+const NGINX: &str = r#"# Hikeshi gate. First line of every server block. Written by `hikeshi setup`; changes are lost.
+set $hk_gate "";
+set $hk_token none;
+set $hk_secure "";
+if (-f "GATE/nginx/$server_name") { set $hk_gate 403; }
+if (-f "GATE/nginx-503/$server_name") { set $hk_gate 503; }
+if ($cookie_hkpass ~ "^([0-9a-f]{32})$") { set $hk_token $1; }
+if (-f "GATE/pass/nginx/$server_name/.hikeshi-tok-$hk_token") { set $hk_gate ""; }
+if (-f "GATE/pass/nginx/$server_name/.hikeshi-ip-$remote_addr") { set $hk_gate ""; }
+if ($scheme = https) { set $hk_secure "; Secure"; }
+if ($uri = /__hk/403) { set $hk_gate ""; }
+if ($uri = /__hk/503) { set $hk_gate ""; }
+if ($uri = /__hk/pass) { set $hk_gate ""; }
+if ($hk_gate = 403) { return 463; }
+if ($hk_gate = 503) { return 464; }
+error_page 463 =403 /__hk/403;
+error_page 464 =503 /__hk/503;
+location = /__hk/403 {
+    internal; allow all; auth_basic off; expires off; etag off; disable_symlinks off; types { }
+    default_type "text/html; charset=utf-8"; alias "GATE/nginx/$server_name";
+    add_header X-Hikeshi closed always; add_header Cache-Control no-store always; add_header Last-Modified "";
+}
+location = /__hk/503 {
+    internal; allow all; auth_basic off; expires off; etag off; disable_symlinks off; types { }
+    default_type "text/html; charset=utf-8"; alias "GATE/nginx-503/$server_name";
+    add_header X-Hikeshi closed always; add_header Cache-Control no-store always; add_header Last-Modified "";
+    add_header Retry-After 3600 always;
+}
+location = /__hk/pass {
+    allow all; auth_basic off; expires off; absolute_redirect off;
+    if ($arg_t !~ "^[0-9a-f]{32}$") { return 404; }
+    if (!-f "GATE/pass/nginx/$server_name/.hikeshi-tok-$arg_t") { return 404; }
+    add_header Set-Cookie "hkpass=$arg_t; Path=/; HttpOnly; SameSite=Lax$hk_secure";
+    add_header Cache-Control no-store always; add_header Referrer-Policy no-referrer always;
+    return 302 /;
+}
+"#;
+
+/// `%{DOCUMENT_ROOT}` is the vhost's constant (SERVER_NAME follows the Host header). A closed request becomes
+/// `/__hk/closed`, which lies outside of the tenant's tree, so no `.htaccess` is read; its 403 has an
+/// ErrorDocument of its own, so the tenant's 403s keep theirs. `[S=…]` steps over our rules only, so the
+/// operator's own rules below work for passing owners as for everybody.
+const APACHE: &str = r#"# Hikeshi gate. First line of every <VirtualHost>. Written by `hikeshi setup`; changes are lost.
+RewriteEngine On
+RewriteCond "%{ENV:REDIRECT_STATUS}" "=403"
+RewriteRule "^/__hk/page$" "GATE/apache%{DOCUMENT_ROOT}/.hikeshi-closed" [L]
+RewriteCond "%{ENV:REDIRECT_STATUS}" "=503"
+RewriteRule "^/__hk/page-503$" "GATE/apache%{DOCUMENT_ROOT}/.hikeshi-closed-503" [L]
+RewriteCond "%{QUERY_STRING}" "(?:^|&)t=([0-9a-f]{32})(?:&|$)"
+RewriteCond "GATE/pass/apache%{DOCUMENT_ROOT}/.hikeshi-tok-%1" -f
+RewriteRule "^/__hk/pass$" "/?" [R=302,L,E=HK_SET:%1]
+RewriteCond "GATE/apache%{DOCUMENT_ROOT}/.hikeshi-closed" !-f
+RewriteCond "GATE/apache%{DOCUMENT_ROOT}/.hikeshi-closed-503" !-f
+RewriteRule "^" "-" [S=4]
+RewriteCond "GATE/pass/apache%{DOCUMENT_ROOT}/.hikeshi-ip-%{REMOTE_ADDR}" -f
+RewriteRule "^" "-" [S=3]
+RewriteCond "%{HTTP_COOKIE}" "(?:^|;\s*)hkpass=([0-9a-f]{32})(?:;|$)"
+RewriteCond "GATE/pass/apache%{DOCUMENT_ROOT}/.hikeshi-tok-%1" -f
+RewriteRule "^" "-" [S=2]
+RewriteCond "GATE/apache%{DOCUMENT_ROOT}/.hikeshi-closed" -f
+RewriteRule "^" "/__hk/closed" [PT,L]
+RewriteRule "^" "/__hk/closed-503" [PT,L]
+Alias "/__hk/closed" "GATE/none"
+Alias "/__hk/closed-503" "GATE/none"
+Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax" "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET') && %{HTTPS} != 'on'"
+Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax; Secure" "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET') && %{HTTPS} == 'on'"
+Header always set Cache-Control no-store "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET')"
+<Location "/__hk/closed">
+    Require all denied
+    ErrorDocument 403 /__hk/page
+</Location>
+<Location "/__hk/closed-503">
+    Require all granted
+    Options FollowSymLinks
+    ErrorDocument 503 /__hk/page-503
+    RewriteEngine On
+    RewriteRule "^" "-" [R=503,L]
+</Location>
+<LocationMatch "^/__hk/page(-503)?$">
+    Require all granted
+    Header always set X-Hikeshi closed
+    Header always set Cache-Control no-store
+    Header unset Last-Modified
+</LocationMatch>
+<Location "/__hk/page-503">
+    Header always set Retry-After 3600
+</Location>
+<Directory "GATE/apache">
+    Require all granted
+    AllowOverride None
+    SetHandler default-handler
+    ForceType "text/html; charset=utf-8"
+    FileETag None
+</Directory>
+"#;

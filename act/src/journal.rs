@@ -1,0 +1,436 @@
+//! The journal: what was ordered, what is in force, how to undo it. Written and synced before anything is done.
+//!
+//! One line a record: 16 hexadecimal digits of BLAKE3, a space, JSON. A torn last line (power cut) is cut off; a
+//! wrong line before the last is damage, and then nobody may act on a guess: opening fails.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+
+use model::packet::FromAct;
+use model::{AccountRef, GateKey, Hash, IntentId, Moment, ProcessRef, QueueId, Restriction, RestrictionId};
+use serde::{Deserialize, Serialize};
+use sys::dir::Dir;
+
+const NAME: &str = "journal";
+/// Above this size the file is rewritten as one snapshot at the next record, bytes.
+const COMPACT_ABOVE: u64 = 8 << 20;
+/// Largest file that is read at the start, bytes.
+const SIZE_MAX: u64 = 64 << 20;
+/// Answers kept for repeated orders; the oldest go first.
+const ANSWERS_MAX: usize = 4096;
+/// Restrictions whose newest order is remembered; those with the oldest orders go first.
+const NEWEST_MAX: usize = 16_384;
+
+/// How processes were made to stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Means {
+    /// In a freezer cgroup of its own.
+    Cage,
+    /// By SIGSTOP.
+    Signal,
+}
+
+/// A process that was caught, and what it takes to undo that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caught {
+    /// Which process.
+    pub process: ProcessRef,
+    /// Its cgroup before, relative to the mount.
+    pub place: String,
+    /// It stood still already, so it is not woken.
+    pub was_stopped: bool,
+}
+
+/// What a restriction changes on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Flag files of these vhosts.
+    Gates(Vec<GateKey>),
+    /// A line of the hold table, and messages put on hold.
+    Hold(Vec<QueueId>),
+    /// Processes that stand still.
+    Freeze(Means, Vec<Caught>),
+}
+
+/// Where a restriction is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Journalled, not yet tested: is taken back after a crash.
+    Imposing,
+    /// Tested.
+    InForce,
+    /// Being lifted: is finished after a crash.
+    Lifting {
+        /// Frozen processes are ended.
+        end_processes: bool,
+    },
+}
+
+/// One restriction on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The newest order about it.
+    pub intent: IntentId,
+    /// The account.
+    pub account: AccountRef,
+    /// The restriction as ordered.
+    pub restriction: Restriction,
+    /// What it changes.
+    pub effect: Effect,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// A pass that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPass {
+    /// The order.
+    pub intent: IntentId,
+    /// Vhosts.
+    pub gates: Vec<GateKey>,
+    /// File names in the vhosts' pass folders.
+    pub leaves: Vec<String>,
+    /// End.
+    pub until: Moment,
+}
+
+/// A time of the budget: seconds that certainly passed since the journal began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Which boot.
+    pub boot: Hash,
+    /// Seconds since that boot.
+    pub uptime: u64,
+    /// Seconds since the journal began; time with the power off does not count.
+    pub passed: u64,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// Everything before, folded.
+    Snapshot(Box<Book>),
+    /// A restriction is about to be imposed; with a stamp when it counts against the budget.
+    Imposing(Box<Held>, Option<Stamp>),
+    /// These processes are about to be caught.
+    Caught(RestrictionId, Means, Vec<Caught>),
+    /// A restriction is about to be lifted.
+    Lifting(RestrictionId, IntentId, bool),
+    /// A pass is about to be opened.
+    Passing(OpenPass),
+    /// A pass is about to end.
+    PassEnds(IntentId),
+    /// An order has ended with this answer.
+    Answered(RestrictionId, FromAct),
+    /// An interrupted order was taken back and may come again.
+    TakenBack(RestrictionId),
+    /// A pass order has ended with this answer.
+    PassAnswered(FromAct),
+}
+
+/// The journal's content, folded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    /// Restrictions by id.
+    #[serde(with = "pairs")]
+    pub held: BTreeMap<RestrictionId, Held>,
+    /// Open passes.
+    pub passes: Vec<OpenPass>,
+    /// Answers of orders that ended.
+    #[serde(with = "pairs")]
+    pub answers: BTreeMap<IntentId, FromAct>,
+    /// The newest order of each restriction.
+    #[serde(with = "pairs")]
+    pub newest: BTreeMap<RestrictionId, IntentId>,
+    /// Accounts restricted without a person: when, whom, by which restriction.
+    pub counts: Vec<(Stamp, AccountRef, RestrictionId)>,
+    /// The last stamp seen.
+    pub last: Option<Stamp>,
+}
+
+impl Book {
+    fn fold(&mut self, record: Record) {
+        match record {
+            Record::Snapshot(book) => *self = *book,
+            Record::Imposing(held, stamp) => {
+                let id = held.restriction.id;
+                if let Some(stamp) = stamp {
+                    self.last = Some(stamp);
+                    self.counts.retain(|(then, ..)| then.passed + 86_400 > stamp.passed);
+                    self.counts.push((stamp, held.account.clone(), id));
+                }
+                self.newest.insert(id, held.intent);
+                self.held.insert(id, *held);
+            }
+            Record::Caught(id, means, more) => {
+                if let Some(Held { effect: Effect::Freeze(by, caught), .. }) = self.held.get_mut(&id) {
+                    *by = means;
+                    caught.extend(more);
+                }
+            }
+            Record::Lifting(id, intent, end_processes) => {
+                self.newest.insert(id, intent);
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.intent = intent;
+                    held.standing = Standing::Lifting { end_processes };
+                }
+            }
+            Record::Passing(pass) => self.passes.push(pass),
+            Record::PassEnds(intent) => self.passes.retain(|pass| pass.intent != intent),
+            Record::Answered(id, answer) => {
+                let done = matches!(answer, FromAct::Done { .. });
+                match self.held.get_mut(&id) {
+                    Some(held) if done && held.standing == Standing::Imposing => held.standing = Standing::InForce,
+                    Some(held) if !done && held.standing == Standing::Imposing => self.forget(id),
+                    Some(held) if done && held.standing != Standing::InForce => drop(self.held.remove(&id)),
+                    _ => {}
+                }
+                if let Some(intent) = intent_of(&answer) {
+                    let newest = self.newest.entry(id).or_insert(intent);
+                    *newest = intent.max(*newest);
+                    if let Some(held) = self.held.get_mut(&id) {
+                        held.intent = held.intent.max(intent);
+                    }
+                }
+                self.answer(answer);
+            }
+            Record::TakenBack(id) => self.forget(id),
+            Record::PassAnswered(answer) => self.answer(answer),
+        }
+    }
+
+    /// A restriction that never came into force takes nothing from the budget.
+    fn forget(&mut self, id: RestrictionId) {
+        self.held.remove(&id);
+        self.counts.retain(|(.., by)| *by != id);
+    }
+
+    fn answer(&mut self, answer: FromAct) {
+        if let Some(intent) = intent_of(&answer) {
+            self.answers.insert(intent, answer);
+        }
+        while self.answers.len() > ANSWERS_MAX {
+            self.answers.pop_first();
+        }
+        while self.newest.len() > NEWEST_MAX {
+            let oldest = self.newest.iter().filter(|(id, _)| !self.held.contains_key(id)).min_by_key(|(_, i)| **i);
+            match oldest.map(|(id, _)| *id) {
+                Some(id) => drop(self.newest.remove(&id)),
+                None => break,
+            }
+        }
+    }
+
+    /// The budget's time now: never less than what certainly passed, whatever the wall clock does.
+    pub fn stamp(&self, (boot, uptime): (Hash, u64)) -> Stamp {
+        let passed = match self.last {
+            Some(last) if last.boot == boot => last.passed + uptime.saturating_sub(last.uptime),
+            Some(last) => last.passed + uptime,
+            None => 0,
+        };
+        Stamp { boot, uptime, passed }
+    }
+
+    /// Restrictions whose effect is wanted, without `except`, oldest first.
+    pub fn wanted(&self, except: Option<RestrictionId>) -> Vec<&Held> {
+        let wanted =
+            |held: &&Held| !matches!(held.standing, Standing::Lifting { .. }) && Some(held.restriction.id) != except;
+        let mut held: Vec<&Held> = self.held.values().filter(wanted).collect();
+        held.sort_by_key(|held| (held.restriction.since, held.restriction.id));
+        held
+    }
+}
+
+fn intent_of(answer: &FromAct) -> Option<IntentId> {
+    match answer {
+        FromAct::Done { intent, .. } | FromAct::Failed { intent, .. } | FromAct::Would { intent, .. } => Some(*intent),
+        FromAct::InForce { .. } | FromAct::ListEnd => None,
+    }
+}
+
+/// The file and its folded content.
+#[derive(Debug)]
+pub struct Journal {
+    dir: Dir,
+    file: File,
+    size: u64,
+    book: Book,
+}
+
+impl Journal {
+    /// Opens or makes the journal in a folder of our own.
+    ///
+    /// Errors: a damaged record before the last (`InvalidData`, with line and next step), a file over 64 MiB, any
+    /// error of the file system.
+    pub fn open(dir: Dir) -> io::Result<Journal> {
+        let bytes = dir.read(NAME, SIZE_MAX)?.unwrap_or_default();
+        let (book, good) = read(&bytes)?;
+        let file = dir.append(NAME, 0o600)?;
+        if good < bytes.len() {
+            file.set_len(good as u64)?;
+            file.sync_all()?;
+        }
+        Ok(Journal { dir, file, size: good as u64, book })
+    }
+
+    /// What it says.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Writes and syncs one record, then folds it. After an error nothing was folded, and nothing may be done.
+    pub fn write(&mut self, record: Record) -> io::Result<()> {
+        if self.size > COMPACT_ABOVE {
+            let line = line(&Record::Snapshot(Box::new(self.book.clone())))?;
+            self.dir.replace(NAME, &line, 0o600)?;
+            self.file = self.dir.append(NAME, 0o600)?;
+            self.size = line.len() as u64;
+        }
+        let line = line(&record)?;
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_all());
+        if let Err(e) = written {
+            // A half line must not stand before a later whole one.
+            self.file.set_len(self.size)?;
+            return Err(e);
+        }
+        self.size += line.len() as u64;
+        self.book.fold(record);
+        Ok(())
+    }
+}
+
+fn line(record: &Record) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(record).map_err(io::Error::other)?;
+    Ok(format!("{:016x} {json}\n", Hash::of(json.as_bytes()).low64()).into_bytes())
+}
+
+/// Folds whole lines; returns how many bytes were good.
+fn read(bytes: &[u8]) -> io::Result<(Book, usize)> {
+    let (mut book, mut good, mut number) = (Book::default(), 0, 0);
+    while good < bytes.len() {
+        number += 1;
+        let end = bytes[good..].iter().position(|b| *b == b'\n').map(|at| good + at + 1);
+        let record = end.and_then(|end| parse(&bytes[good..end - 1]));
+        match (record, end) {
+            (Some(record), Some(end)) => {
+                book.fold(record);
+                good = end;
+            }
+            (_, None) => break,
+            (None, Some(end)) if end == bytes.len() => break,
+            (None, Some(_)) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!(
+                        "journal line {number} is damaged; what is in force stays so. Keep a copy, restore the file from a backup, or move it away after lifting by hand what it lists"
+                    ),
+                ));
+            }
+        }
+    }
+    Ok((book, good))
+}
+
+fn parse(line: &[u8]) -> Option<Record> {
+    let (sum, json) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    let right = u64::from_str_radix(sum, 16).ok()? == Hash::of(json.as_bytes()).low64();
+    right.then(|| serde_json::from_str(json).ok()).flatten()
+}
+
+/// Maps as lists of pairs, because JSON's keys are texts and ours are not.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(map: &BTreeMap<K, V>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(map.iter())
+    }
+
+    pub fn deserialize<'de, K, V, D>(d: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(d)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(passed: u64) -> Stamp {
+        Stamp { boot: Hash::of(b"boot"), uptime: 100 + passed, passed }
+    }
+
+    fn answered(intent: u64) -> Record {
+        Record::PassAnswered(FromAct::Done { intent: IntentId(intent), what: "山\n\"x\"".into() })
+    }
+
+    fn journal() -> (tempfile::TempDir, Journal) {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
+        (folder, journal)
+    }
+
+    #[test]
+    fn a_torn_last_record_is_cut_off_at_every_byte_and_the_rest_stays() {
+        let (folder, mut journal) = journal();
+        for intent in 1..=3 {
+            journal.write(answered(intent)).unwrap();
+        }
+        let path = folder.path().join(NAME);
+        let whole = std::fs::read(&path).unwrap();
+        let last = whole.len() - line(&answered(3)).unwrap().len();
+        for cut in last..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
+            assert_eq!(again.book().answers.len(), 2, "cut at {cut}");
+            again.write(answered(4)).unwrap();
+            let again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
+            assert_eq!(again.book().answers.keys().map(|i| i.0).collect::<Vec<_>>(), [1, 2, 4]);
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_record_stops_everything() {
+        let (folder, mut journal) = journal();
+        journal.write(answered(1)).unwrap();
+        journal.write(answered(2)).unwrap();
+        let path = folder.path().join(NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let error = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_snapshot_reads_back_as_the_same_book() {
+        let mut book = Book::default();
+        book.fold(answered(7));
+        book.last = Some(stamp(9));
+        let text = line(&Record::Snapshot(Box::new(book.clone()))).unwrap();
+        assert_eq!(read(&text).unwrap(), (book, text.len()));
+    }
+
+    #[test]
+    fn budget_time_does_not_run_while_the_power_is_off_and_ignores_the_wall_clock() {
+        let book = Book { last: Some(stamp(50)), ..Book::default() };
+        assert_eq!(book.stamp((Hash::of(b"boot"), 160)).passed, 60);
+        assert_eq!(book.stamp((Hash::of(b"boot"), 1)).passed, 50);
+        assert_eq!(book.stamp((Hash::of(b"next"), 5)).passed, 55);
+    }
+
+    #[test]
+    fn answers_are_bounded() {
+        let mut book = Book::default();
+        for intent in 0..ANSWERS_MAX as u64 + 10 {
+            book.fold(answered(intent));
+        }
+        assert_eq!((book.answers.len(), book.answers.first_key_value().unwrap().0.0), (ANSWERS_MAX, 10));
+    }
+}
