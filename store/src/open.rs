@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn after_a_failed_disk_write_nothing_more_is_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(folder.path().join("hikeshi.db")).unwrap();
+        let mut store = Store::open(folder.path().join("state/hikeshi.db")).unwrap();
         let failed = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None);
         assert!(matches!(store.write(|_| Err::<(), _>(failed.into())), Err(StoreError::Disk(_))));
         for _ in 0..2 {

@@ -45,7 +45,7 @@ fn main() {
 
 fn time_ours(events: &[Event], batch: usize) -> Duration {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut store = Store::open(folder.path().join("hikeshi.db")).expect("a database");
+    let mut store = Store::open(folder.path().join("state/hikeshi.db")).expect("a database");
     let batches: Vec<Batch> =
         events.chunks(batch).map(|events| Batch { events: events.to_vec(), ..Batch::default() }).collect();
     let begun = Instant::now();
