@@ -27,7 +27,7 @@ pub struct Batch {
     pub accounts: Vec<AccountEntry>,
     /// Orders that ended. Unknown and repeated ones change nothing (late answers are normal).
     pub done: Vec<IntentId>,
-    /// Orders that were tried and go on waiting. Changes nothing for one that is done.
+    /// Orders that were tried and go on waiting. Changes nothing for one that is done; done before `done`.
     pub attempts: Vec<Attempt>,
 }
 
@@ -150,13 +150,12 @@ fn keep_accounts(tx: &Transaction<'_>, gone: &[AccountRef], now: &[AccountEntry]
 }
 
 fn settle(tx: &Transaction<'_>, done: &[IntentId], attempts: &[Attempt]) -> Result<(), StoreError> {
-    let mut tried =
-        tx.prepare_cached("UPDATE outbox SET tries = ?, next_at = ?, error = ? WHERE seq = ? AND done = 0")?;
+    let mut tried = tx.prepare_cached("UPDATE outbox SET tries = ?, next_at = ?, error = ? WHERE seq = ?")?;
     for attempt in attempts {
         let error = without_addresses(&attempt.error);
         tried.execute(params![attempt.tries, attempt.next_at.0, error, attempt.intent.0 as i64])?;
     }
-    let mut end = tx.prepare_cached("UPDATE outbox SET done = 1, error = NULL WHERE seq = ?")?;
+    let mut end = tx.prepare_cached("DELETE FROM outbox WHERE seq = ?")?;
     for intent in done {
         end.execute(params![intent.0 as i64])?;
     }

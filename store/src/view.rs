@@ -91,7 +91,7 @@ impl View {
     pub fn pending(&self) -> Result<Vec<Pending>, StoreError> {
         let sql = format!(
             "SELECT {EVENT}, o.tries, o.next_at, o.error FROM outbox o JOIN events e USING (seq)
-             WHERE o.done = 0 ORDER BY o.seq"
+             ORDER BY o.seq"
         );
         self.all(&sql, [], |row| {
             let Stored { seq, event } = row::event(row)?;

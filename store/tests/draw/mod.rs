@@ -1,16 +1,16 @@
-//! Draws events and batches from a seed: every fact, with edges of every value, the same again for one seed.
+//! Draws events from a seed: every fact, with the edges of every value, the same again for the same seed.
 
 use std::net::SocketAddr;
 
 use model::*;
 
-/// How many facts there are; [`variant`] does not compile when one is missing there.
-pub const VARIANTS: usize = 31;
-
 /// A seed's numbers (SplitMix64: small, and good enough to draw with).
 pub struct Draw(pub u64);
 
 impl Draw {
+    /// How many facts there are (`words.rs` does not compile when one is missing here).
+    pub const FACTS: usize = 31;
+
     /// The next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -186,7 +186,7 @@ impl Draw {
         }
     }
 
-    /// Any fact that [`variant`] gives this place.
+    /// Any fact of this place in the list.
     pub fn fact(&mut self, variant: usize) -> Fact {
         let incident = self.number();
         match variant {
@@ -240,43 +240,5 @@ impl Draw {
     /// An event with the fact of this place.
     pub fn event(&mut self, variant: usize) -> Event {
         Event { at: self.moment(), account: self.account(), fact: self.fact(variant) }
-    }
-}
-
-/// The place of a fact in the list: the compiler tells when a new one is not drawn yet.
-pub fn variant(fact: &Fact) -> usize {
-    use Fact::*;
-    match fact {
-        IncidentOpened { .. } => 0,
-        SignalJoined { .. } => 1,
-        SignalIgnored { .. } => 2,
-        RestrictionProposed { .. } => 3,
-        RestrictionOrdered { .. } => 4,
-        RestrictionImposed { .. } => 5,
-        RestrictionFailed { .. } => 6,
-        LiftOrdered { .. } => 7,
-        RestrictionLifted { .. } => 8,
-        PassOrdered { .. } => 9,
-        PassSeen { .. } => 10,
-        LookOrdered { .. } => 11,
-        LookSeen { .. } => 12,
-        OwnerDone { .. } => 13,
-        OwnerCannot { .. } => 14,
-        VerificationPassed { .. } => 15,
-        VerificationFailed { .. } => 16,
-        StageEntered { .. } => 17,
-        NoticeOrdered { .. } => 18,
-        NoticeSeen { .. } => 19,
-        QuestionBound { .. } => 20,
-        QuestionUnbound { .. } => 21,
-        ObjectionRaised { .. } => 22,
-        ObjectionDecided { .. } => 23,
-        OperatorActed { .. } => 24,
-        FindingAllowed { .. } => 25,
-        IncidentClosed { .. } => 26,
-        IncidentDismissed { .. } => 27,
-        WatchEnded { .. } => 28,
-        SitesSeen { .. } => 29,
-        OutcomeStale { .. } => 30,
     }
 }
