@@ -1,7 +1,7 @@
 //! One batch, one transaction: events, the orders they carry, and everything that must not run ahead of them.
 
 use model::packet::{Baseline, Cursor};
-use model::{AccountEntry, AccountRef, Body, Event, Intent, IntentId, Moment};
+use model::{AccountEntry, AccountRef, Body, Event, Intent, IntentId, Moment, Number};
 use rusqlite::{Transaction, params};
 
 use crate::row::{self, FORMAT};
@@ -75,25 +75,32 @@ impl Store {
     }
 }
 
+/// Made for long batches: one buffer for all JSON, one text a number, no look for a free place in the log.
 fn append(tx: &Transaction<'_>, events: &[Event], first_seq: u64) -> Result<Vec<Intent>, StoreError> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO events (seq, at, name, uid, generation, incident, kind, format, fact)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, name, uid, generation, incident, kind, format, fact) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut order = tx.prepare_cached("INSERT INTO outbox (seq, next_at) VALUES (?, ?)")?;
     let mut intents = Vec::new();
+    let mut json = String::new();
+    let mut quoted: Option<(Number, String)> = None;
     for (seq, event) in (first_seq..).zip(events) {
         let AccountRef { name, uid, generation } = &event.account;
         let incident = event.incident();
-        let quoted = incident.map(|number| number.to_string());
-        let fact = row::fact_json(&event.fact)?;
-        let kind = row::kind(&fact);
+        if quoted.as_ref().map(|(number, _)| *number) != incident {
+            quoted = incident.map(|number| (number, number.to_string()));
+        }
+        let text = quoted.as_ref().map(|(_, text)| text.as_str());
+        row::write_fact(&event.fact, &mut json)?;
         insert
-            .execute(params![seq as i64, event.at.0, name.as_str(), uid, generation, quoted, kind, FORMAT, fact])
+            .execute(params![event.at.0, name.as_str(), uid, generation, text, row::kind(&json), FORMAT, json])
             .map_err(|error| match (incident, error.sqlite_extended_error_code()) {
                 (Some(number), Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)) => StoreError::NumberTaken(number),
                 _ => error.into(),
             })?;
+        if tx.last_insert_rowid() != seq as i64 {
+            return Err(StoreError::Damaged { what: format!("event {seq} has another place in the file") });
+        }
         if let Some(intent) = event.intent(IntentId(seq)) {
             order.execute(params![seq as i64, event.at.0])?;
             intents.push(intent);

@@ -15,14 +15,16 @@ pub const FORMAT: i64 = 1;
 /// The columns that [`event`] reads, in its order.
 pub(crate) const EVENT: &str = "e.seq, e.at, e.name, e.uid, e.generation, e.format, e.fact";
 
-/// The fact's JSON, made once an event.
+/// Writes the fact's JSON into `json` instead of what was there.
 ///
 /// # Errors
 /// [`StoreError::TooLarge`] above [`ROW_BYTES_MAX`].
-pub(crate) fn fact_json(fact: &Fact) -> Result<String, StoreError> {
-    let json = serde_json::to_string(fact).expect("facts have text keys and finite numbers only");
-    bounded("event", json.len())?;
-    Ok(json)
+pub(crate) fn write_fact(fact: &Fact, json: &mut String) -> Result<(), StoreError> {
+    let mut bytes = std::mem::take(json).into_bytes();
+    bytes.clear();
+    serde_json::to_writer(&mut bytes, fact).expect("facts have text keys, finite numbers and a patient writer");
+    *json = String::from_utf8(bytes).expect("JSON is UTF-8");
+    bounded("event", json.len())
 }
 
 /// The variant's name, as it stands at the start of its JSON.
@@ -52,7 +54,9 @@ pub(crate) fn event(row: &Row<'_>) -> Result<Stored, StoreError> {
     let unreadable = |why: String| StoreError::Unreadable { seq, why };
     let json = row.get_ref(6)?.as_str().map_err(|e| unreadable(e.to_string()))?;
     let fact: Fact = serde_json::from_str(json).map_err(|e| unreadable(e.to_string()))?;
-    if fact_json(&fact)? != json {
+    let mut again = String::with_capacity(json.len());
+    write_fact(&fact, &mut again)?;
+    if again != json {
         return Err(unreadable("it holds more or other words than this version writes".into()));
     }
     let account = account(row, 2).map_err(|e| unreadable(e.to_string()))?;

@@ -15,6 +15,10 @@ pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 /// Largest event or body, bytes: sixteen times the largest packet.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
 
+/// Page cache of the writer. The bundled SQLite lets all connections of a process share one pool; with the
+/// default of 2 MiB a second one pushed the writer's index pages out, and each commit read them again.
+const CACHE_KIB: i64 = 16 * 1024;
+
 /// How long a connection waits for another one's lock.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
@@ -118,6 +122,7 @@ pub(crate) fn arm(conn: &Connection) -> Result<(), StoreError> {
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update_and_check(None, "secure_delete", true, |row| row.get::<_, i64>(0))?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.set_prepared_statement_cache_capacity(32);
     Ok(())

@@ -88,7 +88,7 @@ fn bare(path: &Path) -> Connection {
     let conn = Connection::open(path).expect("a database");
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;
          CREATE TABLE events (
             seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, name TEXT NOT NULL, uid INTEGER NOT NULL,
             generation INTEGER NOT NULL, incident TEXT, kind TEXT NOT NULL, format INTEGER NOT NULL,
@@ -114,8 +114,8 @@ fn row(event: &Event) -> Bare {
     }
 }
 
-/// Incidents of 500 accounts as they go: opened, two signals, an order, what was seen, a notice, what became
-/// of it. Two events of seven carry an order.
+/// Very bad days of a node: each of its 500 accounts has one incident a day, and each incident goes as it does:
+/// opened, two signals, an order, what was seen, a notice, what became of it.
 fn events(count: usize) -> Vec<Event> {
     (0..count).map(event).collect()
 }
@@ -123,8 +123,8 @@ fn events(count: usize) -> Vec<Event> {
 fn event(at: usize) -> Event {
     let (incident_at, step) = (at / 7, at % 7);
     let now = Moment::from_secs(1_774_061_213 + at as i64);
-    let day = Moment::from_secs(1_774_061_213 + (incident_at / 20_000) as i64 * 86_400);
-    let incident = Number::new(day, (incident_at % 20_000) as u16);
+    let day = Moment::from_secs(1_774_061_213 + (incident_at / 500) as i64 * 86_400);
+    let incident = Number::new(day, (incident_at % 500) as u16);
     let uid = 10_000 + (incident_at % 500) as u32;
     let account = model::AccountRef { name: format!("customer{uid}").parse().expect("a name"), uid, generation: 1 };
     let finding = Hash::of(&at.to_le_bytes());
