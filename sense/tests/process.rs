@@ -39,7 +39,7 @@ fn who() -> Accounts {
     Accounts::new(&[account("aoi", AOI), account("fuji", 3002)], &[SHARED])
 }
 
-/// Bytes of a case: `\n`, `\e`, `\xNN` and `\k` (4 KiB of `A`) stand for themselves.
+/// Bytes of a case: `\n`, `\e`, `\xNN`, `\k` (4 KiB of `A`) and `\s` (16 spaces).
 fn bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut chars = text.chars();
@@ -51,6 +51,7 @@ fn bytes(text: &str) -> Vec<u8> {
         match chars.next() {
             Some('n') => out.push(b'\n'),
             Some('e') => out.push(0x1b),
+            Some('s') => out.extend_from_slice(&[b' '; 16]),
             Some('k') => out.extend_from_slice(&[b'A'; 4096]),
             Some('x') => {
                 let hex: String = chars.by_ref().take(2).collect();
@@ -62,14 +63,14 @@ fn bytes(text: &str) -> Vec<u8> {
     out
 }
 
-/// `PID PPID EXE`, then fields separated by two spaces: `argv=a¦b`, `comm=`, `cwd=`, `fds=a¦b`, `age=` and `cpu=` in
+/// `PID PPID EXE` (`-` for none), then fields separated by two spaces: `argv=a¦b`, `comm=`, `cwd=`, `fds=a¦b`, `age=` and `cpu=` in
 /// seconds, `uid=`, `tcp=ESTABLISHED 198.51.100.1:25¦LISTEN 0.0.0.0:80`, `deleted`, `tty`, `zombie`.
 fn process(line: &str) -> Process {
     let mut fields = line.split("  ").filter(|field| !field.is_empty());
     let mut head = fields.next().expect("pid ppid exe").splitn(3, ' ');
     let mut number = || head.next().expect("a number").parse::<u32>().unwrap_or_else(|_| panic!("{line}"));
     let (pid, ppid) = (number(), number());
-    let exe = bytes(head.next().unwrap_or_default());
+    let exe = bytes(head.next().filter(|exe| *exe != "-").unwrap_or_default());
     let base = exe.rsplit(|b| *b == b'/').next().unwrap_or_default().to_vec();
     let mut p = Process {
         pid,

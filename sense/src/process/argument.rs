@@ -108,7 +108,9 @@ fn stages(text: &[u8]) -> Vec<Stage> {
             if b == quote { quote = 0 } else { word.get_or_insert_default().push(b) }
             continue;
         }
-        let operator = matches!(b, b'|' | b';' | b'&' | b'\n' | b'(' | b')' | b'`' | b'{' | b'}');
+        // `2>&1` and `&>` redirect; they end no command.
+        let redirects = b == b'&' && (word.as_ref().is_some_and(|word| word.ends_with(b">")) || bytes.peek() == Some(&b'>'));
+        let operator = !redirects && matches!(b, b'|' | b';' | b'&' | b'\n' | b'(' | b')' | b'`' | b'{' | b'}');
         if operator || b.is_ascii_whitespace() {
             if let Some(word) = word.take() {
                 stages.last_mut().expect("never empty").words.push(word);
@@ -127,8 +129,6 @@ fn stages(text: &[u8]) -> Vec<Stage> {
                 }
                 stages.push(Stage { words: Vec::new(), piped: next != Some(b'|') });
             }
-            // `2>&1` and `&>` redirect; they end no command.
-            b'&' if stages.last().is_some_and(|s| s.words.last().is_some_and(|w| w.ends_with(b">"))) || bytes.peek() == Some(&b'>') => {}
             _ if operator => stages.push(Stage { words: Vec::new(), piped: false }),
             _ if b.is_ascii_whitespace() => {}
             _ => word.get_or_insert_default().push(b),
@@ -194,13 +194,25 @@ pub fn runs_download(text: &[u8]) -> bool {
 
 /// A shell or interpreter without a script of its own: standard input is its code.
 fn reads_code(name: &[u8], args: &[Vec<u8>]) -> bool {
-    is_interpreter(name)
-        && args.iter().take_while(|arg| *arg != b"--" && *arg != b"-s").all(|arg| {
-            matches!(&arg[..], b"-" | b"/dev/stdin" | b"-x" | b"-e" | b"-i" | b"-u" | b"-q" | b"-l" | b"-f") && !(arg == b"-e" && !is_shell(name))
-                || arg.starts_with(b">")
-                || arg.starts_with(b"2>")
-                || arg.starts_with(b"/dev/null")
-        })
+    if !is_interpreter(name) {
+        return false;
+    }
+    let mut args = args.iter().take_while(|arg| *arg != b"--" && *arg != b"-s");
+    while let Some(arg) = args.next() {
+        if arg.contains(&b'>') {
+            // `>/dev/null`, or `>` and the file behind it.
+            if arg.ends_with(b">") {
+                args.next();
+            }
+            continue;
+        }
+        let flag = matches!(&arg[..], b"-" | b"/dev/stdin" | b"-x" | b"-i" | b"-u" | b"-q" | b"-l" | b"-f");
+        // `-e` means "stop at errors" to a shell and "here is the code" to the others.
+        if !(flag || (arg == b"-e" && is_shell(name))) {
+            return false;
+        }
+    }
+    true
 }
 
 fn decodes(name: &[u8], args: &[Vec<u8>]) -> bool {

@@ -68,6 +68,11 @@ pub const RULES: &[Rule] = &[
     ask(Kind::PipedDownload, &[Pipe, BareAddress, Session], &[], &[]),
     // A shell on a connection without a terminal takes orders from there.
     proof(Kind::PipedDownload, &[RemoteShell], &[Web, Orphaned, Cron], &[Session]),
+    // Owners mail through one relay. Many mail hosts at once is a mailer; hidden or unwatched it is not theirs.
+    proof(Kind::ManyMailConnections, &[ManyMail], &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone, ExeTemp, ExeHidden, Padded, Wiped], &[]),
+    proof(Kind::ManyMailConnections, &[VeryManyMail, Orphaned], &[], &[]),
+    proof(Kind::ManyMailConnections, &[ManyMail, Own, Orphaned], &[], &[]),
+    ask(Kind::ManyMailConnections, &[ManyMail], &[], &[]),
     // Nothing is installed among uploads. Image plugins do unpack their tools there: those are short and silent.
     proof(Kind::RunsFromUploads, &[ExeUploads], &[Orphaned, Heavy, Remote, HiddenPart, Listens], &[]),
     ask(Kind::RunsFromUploads, &[ExeUploads], &[], &[]),
@@ -100,11 +105,6 @@ pub const RULES: &[Rule] = &[
     proof(Kind::Orphaned, &[Orphaned, Interpreter, HoldsBoth], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, HoldsSite, Long], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, Wiped], &[], &[]),
-    // Owners mail through one relay. Many mail hosts at once is a mailer; hidden or unwatched it is not theirs.
-    proof(Kind::ManyMailConnections, &[ManyMail], &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone, ExeTemp, ExeHidden, Padded, Wiped], &[]),
-    proof(Kind::ManyMailConnections, &[VeryManyMail, Orphaned], &[], &[]),
-    proof(Kind::ManyMailConnections, &[ManyMail, Own, Orphaned], &[], &[]),
-    ask(Kind::ManyMailConnections, &[ManyMail], &[], &[]),
     proof(Kind::PortScan, &[Scan], &[Orphaned, Web, ExeTemp, ExeHidden, ExeUploads, ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone], &[Session]),
     ask(Kind::PortScan, &[Scan], &[], &[]),
     // Coming back is what services do; only where no service belongs it asks.
