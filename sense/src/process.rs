@@ -26,5 +26,7 @@ pub use rescan::{CAPTURE_MAX, capture, rescan};
 pub use sweep::Tenants;
 pub use table::{BlindSpots, Process, Proto, Socket, SocketState, State, Table};
 
-pub(crate) use place::{Place, below, place};
-pub(crate) use word::is_heavy_tool;
+pub(crate) use judge::owner;
+pub(crate) use mark::{Scene, script_of};
+pub(crate) use place::{Place, below};
+pub(crate) use word::{base, is_heavy_tool, is_interpreter};

@@ -84,7 +84,7 @@ pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Mem
 }
 
 /// The account of a process: by uid, or under a shared uid by everything that the kernel says about its places.
-fn owner<'a>(who: &'a dyn Attribution, process: &Process) -> Option<&'a AccountEntry> {
+pub(crate) fn owner<'a>(who: &'a dyn Attribution, process: &Process) -> Option<&'a AccountEntry> {
     if !who.is_shared(process.uid) {
         return who.account(process.uid, &[]);
     }

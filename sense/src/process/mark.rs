@@ -399,7 +399,8 @@ fn downloads(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
         address |= source.is_some_and(|source| source.argv.iter().any(|arg| names_bare_address(arg)));
     }
     marks.put(Mark::BareAddress, address);
-    let shell = is_shell(&process.exe) && !process.has_controlling_terminal();
+    // A shell script may open a connection of its own; a shell without one takes orders from there.
+    let shell = is_shell(&process.exe) && !process.has_controlling_terminal() && !matches!(code(process), Code::Script(_));
     let parent = scene.table.parent(process);
     // A socket that the parent holds as well was only inherited.
     let own = |socket: &&super::Socket| {
