@@ -12,13 +12,20 @@ use sense::process::{Memory, Table, judge};
 fn main() {
     let folder = std::env::args().nth(1).expect("usage: process_cases CASES_FOLDER");
     let folder = Path::new(&folder);
-    let read = |path: &str| -> toml::Value { toml::from_str(&std::fs::read_to_string(folder.join(path)).expect(path)).expect(path) };
+    let read = |path: &str| -> toml::Value {
+        toml::from_str(&std::fs::read_to_string(folder.join(path)).expect(path)).expect(path)
+    };
     let who = Accounts::new(&accounts(&read("inventory.toml")), &[]);
     let (mut right, mut total) = (0, 0);
     for case in read("process/expected.toml")["case"].as_array().expect("cases") {
         let text = |key: &str| case.get(key).and_then(|v| v.as_str()).unwrap_or_default();
         let pids = |key: &str| -> BTreeSet<u32> {
-            case.get(key).and_then(|v| v.as_array()).into_iter().flatten().filter_map(|v| Some(v.as_integer()? as u32)).collect()
+            case.get(key)
+                .and_then(|v| v.as_array())
+                .into_iter()
+                .flatten()
+                .filter_map(|v| Some(v.as_integer()? as u32))
+                .collect()
         };
         let file = std::fs::File::open(folder.join("process").join(text("input"))).expect("input");
         let recorded = Table::read_jsonl(std::io::BufReader::new(file)).expect("readable");
@@ -41,8 +48,16 @@ fn main() {
             && recorded.dropped == 0;
         total += 1;
         right += usize::from(same);
-        let kinds: Vec<String> = judgement.findings.iter().map(|f| format!("{:?}+{:?}", f.signal.kind, f.signal.also)).collect();
-        println!("{} {} {} {:?} {}", if same { "right" } else { "WRONG" }, text("id"), verdict.0, frozen, kinds.join(", "));
+        let kinds: Vec<String> =
+            judgement.findings.iter().map(|f| format!("{:?}+{:?}", f.signal.kind, f.signal.also)).collect();
+        println!(
+            "{} {} {} {:?} {}",
+            if same { "right" } else { "WRONG" },
+            text("id"),
+            verdict.0,
+            frozen,
+            kinds.join(", ")
+        );
     }
     println!("right {right} of {total}");
     std::process::exit(if right == total { 0 } else { 10 });

@@ -23,7 +23,7 @@ pub use jsonl::Recorded;
 pub use judge::{Judgement, Unattributed, judge};
 pub use memory::Memory;
 pub use rescan::{CAPTURE_MAX, capture, rescan};
-pub use sweep::Tenants;
+pub use sweep::{SWEEP_EVERY, Tenants};
 pub use table::{BlindSpots, Process, Proto, Socket, SocketState, State, Table};
 
 pub(crate) use judge::owner;

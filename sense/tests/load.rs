@@ -54,37 +54,48 @@ fn read(root: &Path, mountinfo: &str) -> (Layout, Vec<String>) {
     let mounts = Mounts::find(mountinfo, root);
     let show = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
     let uses = mounts.read(&Patterns::default(), &accounts());
-    let lines = uses.iter().map(|one| format!("{} {} {}", one.account, show(one.cpu.map(|cpu| cpu.0 as u64)), show(one.memory_bytes)));
+    let lines = uses
+        .iter()
+        .map(|one| format!("{} {} {}", one.account, show(one.cpu.map(|cpu| cpu.0 as u64)), show(one.memory_bytes)));
     (mounts.layout(), lines.collect())
 }
 
 #[test]
 fn version_2_is_read_at_the_topmost_group_of_an_account() {
-    let root = Root::new("v2", &[
-        ("sys/fs/cgroup/user.slice/user-3001.slice/cpu.stat", "usage_usec 5000\nuser_usec 1\n"),
-        ("sys/fs/cgroup/user.slice/user-3001.slice/memory.current", "77\n"),
-        ("sys/fs/cgroup/user.slice/user-3001.slice/user-3001.slice/cpu.stat", "usage_usec 9\n"),
-        ("sys/fs/cgroup/hikeshi.slice/hikeshi-fuji\\x2dy.slice/cpu.stat", "usage_usec 42\n"),
-        ("sys/fs/cgroup/user.slice/user-30011.slice/cpu.stat", "usage_usec 1\n"),
-    ]);
+    let root = Root::new(
+        "v2",
+        &[
+            ("sys/fs/cgroup/user.slice/user-3001.slice/cpu.stat", "usage_usec 5000\nuser_usec 1\n"),
+            ("sys/fs/cgroup/user.slice/user-3001.slice/memory.current", "77\n"),
+            ("sys/fs/cgroup/user.slice/user-3001.slice/user-3001.slice/cpu.stat", "usage_usec 9\n"),
+            ("sys/fs/cgroup/hikeshi.slice/hikeshi-fuji\\x2dy.slice/cpu.stat", "usage_usec 42\n"),
+            ("sys/fs/cgroup/user.slice/user-30011.slice/cpu.stat", "usage_usec 1\n"),
+        ],
+    );
     assert_eq!(read(&root.0, V2), (Layout::V2, vec!["aoi 5000 77".to_owned(), "fuji-y 42 -".to_owned()]));
 }
 
 #[test]
 fn version_1_is_read_by_controller() {
-    let root = Root::new("v1", &[
-        ("sys/fs/cgroup/cpu,cpuacct/hikeshi-aoi/cpuacct.usage", "5000000\n"),
-        ("sys/fs/cgroup/memory/hikeshi-aoi/memory.usage_in_bytes", "9\n"),
-    ]);
+    let root = Root::new(
+        "v1",
+        &[
+            ("sys/fs/cgroup/cpu,cpuacct/hikeshi-aoi/cpuacct.usage", "5000000\n"),
+            ("sys/fs/cgroup/memory/hikeshi-aoi/memory.usage_in_bytes", "9\n"),
+        ],
+    );
     assert_eq!(read(&root.0, V1), (Layout::V1, vec!["aoi 5000 9".to_owned()]));
 }
 
 #[test]
 fn hybrid_takes_the_side_that_counts() {
-    let root = Root::new("hybrid", &[
-        ("sys/fs/cgroup/cpuacct/hikeshi-aoi/cpuacct.usage", "5000000\n"),
-        ("sys/fs/cgroup/unified/hikeshi-aoi/cpu.stat", "usage_usec 0\n"),
-    ]);
+    let root = Root::new(
+        "hybrid",
+        &[
+            ("sys/fs/cgroup/cpuacct/hikeshi-aoi/cpuacct.usage", "5000000\n"),
+            ("sys/fs/cgroup/unified/hikeshi-aoi/cpu.stat", "usage_usec 0\n"),
+        ],
+    );
     assert_eq!(read(&root.0, HYBRID), (Layout::Hybrid, vec!["aoi 5000 -".to_owned()]));
     assert_eq!(read(&root.0, ""), (Layout::Absent, Vec::new()));
 }
@@ -125,7 +136,13 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        Story { watch: Watch::default(), now: START, cpu: [Span::ZERO; 2], exe: "/usr/sbin/php-fpm8.2", restricted: BTreeSet::new() }
+        Story {
+            watch: Watch::default(),
+            now: START,
+            cpu: [Span::ZERO; 2],
+            exe: "/usr/sbin/php-fpm8.2",
+            restricted: BTreeSet::new(),
+        }
     }
 
     /// `minutes` of this use in per cent of a core and these requests per second of `aoi`; what was said, shortened.
@@ -139,7 +156,10 @@ impl Story {
             for (cpu, percent) in self.cpu.iter_mut().zip(percent) {
                 cpu.0 += percent * 600_000;
             }
-            let table = Table::new(vec![process(10, 3001, self.exe, START, self.cpu[0]), process(11, 3002, "/usr/bin/x", START, self.cpu[1])]);
+            let table = Table::new(vec![
+                process(10, 3001, self.exe, START, self.cpu[0]),
+                process(11, 3002, "/usr/bin/x", START, self.cpu[1]),
+            ]);
             let look = Look {
                 table: &table,
                 who: &who,
@@ -153,8 +173,14 @@ impl Story {
             };
             for finding in self.watch.observe(&look) {
                 assert!(finding.signal.strength < Strength::Conclusive, "load is never a proof");
-                said.push(format!("{} {:?} {:?}", finding.signal.account, finding.signal.strength, finding.signal.kind));
-                assert!(finding.evidence.get(FactKey::CpuPercent).is_some() && finding.evidence.get(FactKey::PressurePercent).is_some());
+                said.push(format!(
+                    "{} {:?} {:?}",
+                    finding.signal.account, finding.signal.strength, finding.signal.kind
+                ));
+                assert!(
+                    finding.evidence.get(FactKey::CpuPercent).is_some()
+                        && finding.evidence.get(FactKey::PressurePercent).is_some()
+                );
             }
         }
         said
@@ -233,7 +259,10 @@ fn a_reused_pid_is_another_process() {
         let now = START + Span::minutes(minute);
         // Each minute another old process of 100 CPU minutes under the same pid: none of it was used now.
         let start = START - Span::hours(50) + Span::minutes(minute);
-        let table = Table::new(vec![process(10, 3001, "/usr/bin/x", start, Span::minutes(100)), process(11, 3002, "/usr/bin/x", START, Span::ZERO)]);
+        let table = Table::new(vec![
+            process(10, 3001, "/usr/bin/x", start, Span::minutes(100)),
+            process(11, 3002, "/usr/bin/x", START, Span::ZERO),
+        ]);
         let look = Look {
             table: &table,
             who: &who,

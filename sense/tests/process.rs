@@ -262,7 +262,12 @@ fn a_site_is_named_when_the_script_lies_in_it() {
 
 #[test]
 fn every_process_of_an_account_is_counted_and_no_other() {
-    let judged = judge(&table(&["10 1 /usr/bin/vim", "11 1 /usr/bin/vim  uid=3002", "12 1 /usr/bin/vim  uid=999"]), &who(), NOW, &mut Memory::default());
+    let judged = judge(
+        &table(&["10 1 /usr/bin/vim", "11 1 /usr/bin/vim  uid=3002", "12 1 /usr/bin/vim  uid=999"]),
+        &who(),
+        NOW,
+        &mut Memory::default(),
+    );
     let counted: Vec<(String, u64)> = judged.looked_at.iter().map(|(name, count)| (name.to_string(), *count)).collect();
     assert_eq!(counted, [("aoi".to_owned(), 1), ("fuji".to_owned(), 1)]);
 }

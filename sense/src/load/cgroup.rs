@@ -151,7 +151,14 @@ pub struct Use {
 
 impl Use {
     fn of(entry: &AccountEntry) -> Use {
-        Use { account: entry.account.name.clone(), cpu: None, memory_bytes: None, tasks: None, io_bytes: None, groups: 0 }
+        Use {
+            account: entry.account.name.clone(),
+            cpu: None,
+            memory_bytes: None,
+            tasks: None,
+            io_bytes: None,
+            groups: 0,
+        }
     }
 }
 
@@ -218,7 +225,8 @@ fn keyed(folder: &Path, file: &str, key: &str) -> Option<u64> {
 /// `8:0 rbytes=1 wbytes=2 …`
 fn io_v2(folder: &Path) -> Option<u64> {
     let stat = text(folder, "io.stat")?;
-    let counted = |word: &str| word.strip_prefix("rbytes=").or_else(|| word.strip_prefix("wbytes="))?.parse::<u64>().ok();
+    let counted =
+        |word: &str| word.strip_prefix("rbytes=").or_else(|| word.strip_prefix("wbytes="))?.parse::<u64>().ok();
     Some(stat.split_ascii_whitespace().filter_map(counted).sum())
 }
 

@@ -168,7 +168,14 @@ impl Watch {
         self.groups = seen;
     }
 
-    fn weigh(&mut self, look: &Look<'_>, entry: &AccountEntry, percent: f64, fair: f64, used: &Now<'_>) -> Option<Finding> {
+    fn weigh(
+        &mut self,
+        look: &Look<'_>,
+        entry: &AccountEntry,
+        percent: f64,
+        fair: f64,
+        used: &Now<'_>,
+    ) -> Option<Finding> {
         let name = &entry.account.name;
         let requests = look.requests.get(name).copied();
         let usual = self.usual.get(&(name.clone(), CPU)).filter(|usual| usual.samples >= SAMPLES_MIN).cloned();
@@ -212,7 +219,14 @@ impl Watch {
     }
 
     /// More visitors than usual at the usual cost each, a known heavy job, or neither.
-    fn explain(&self, name: &AccountName, percent: f64, requests: Option<f64>, usual: Option<&Baseline>, used: &Now<'_>) -> Kind {
+    fn explain(
+        &self,
+        name: &AccountName,
+        percent: f64,
+        requests: Option<f64>,
+        usual: Option<&Baseline>,
+        used: &Now<'_>,
+    ) -> Kind {
         let jobs: i64 = used.by_program.values().filter(|(_, job)| *job).map(|(cpu, _)| cpu.0).sum();
         if jobs as f64 >= used.cpu.0 as f64 * JOB_SHARE && jobs > 0 {
             return Kind::HeavyJob;
@@ -260,7 +274,14 @@ fn is_job(scene: &Scene<'_>, process: &Process) -> bool {
     script_of(process).is_some_and(|script| is_heavy_tool(base(&script)) && scene.place(&script) == Place::System)
 }
 
-fn evidence(look: &Look<'_>, percent: f64, fair: f64, requests: Option<f64>, usual: Option<&Baseline>, used: &Now<'_>) -> Evidence {
+fn evidence(
+    look: &Look<'_>,
+    percent: f64,
+    fair: f64,
+    requests: Option<f64>,
+    usual: Option<&Baseline>,
+    used: &Now<'_>,
+) -> Evidence {
     let mut evidence = Evidence::default();
     evidence.number(FactKey::CpuPercent, percent.round() as i64);
     if let Some(usual) = usual {

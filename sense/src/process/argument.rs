@@ -105,16 +105,21 @@ fn stages(text: &[u8]) -> Vec<Stage> {
     let mut bytes = text.iter().copied().peekable();
     while let Some(b) = bytes.next() {
         if quote != 0 {
-            if b == quote { quote = 0 } else { word.get_or_insert_default().push(b) }
+            if b == quote {
+                quote = 0
+            } else {
+                word.get_or_insert_default().push(b)
+            }
             continue;
         }
         // `2>&1` and `&>` redirect; they end no command.
-        let redirects = b == b'&' && (word.as_ref().is_some_and(|word| word.ends_with(b">")) || bytes.peek() == Some(&b'>'));
+        let redirects =
+            b == b'&' && (word.as_ref().is_some_and(|word| word.ends_with(b">")) || bytes.peek() == Some(&b'>'));
         let operator = !redirects && matches!(b, b'|' | b';' | b'&' | b'\n' | b'(' | b')' | b'`' | b'{' | b'}');
-        if operator || b.is_ascii_whitespace() {
-            if let Some(word) = word.take() {
-                stages.last_mut().expect("never empty").words.push(word);
-            }
+        if (operator || b.is_ascii_whitespace())
+            && let Some(word) = word.take()
+        {
+            stages.last_mut().expect("never empty").words.push(word);
         }
         match b {
             b'\'' | b'"' => {
@@ -144,13 +149,36 @@ fn stages(text: &[u8]) -> Vec<Stage> {
 /// The command of a stage and its arguments, without assignments, keywords and wrappers before it.
 fn command(words: &[Vec<u8>]) -> Option<(&[u8], &[Vec<u8>])> {
     const BEFORE: &[&str] = &[
-        "sudo", "nohup", "env", "exec", "time", "nice", "ionice", "setsid", "command", "busybox", "do", "then", "else", "if", "while", "until", "!", "eval", "stdbuf", "unbuffer", "proxychains",
+        "sudo",
+        "nohup",
+        "env",
+        "exec",
+        "time",
+        "nice",
+        "ionice",
+        "setsid",
+        "command",
+        "busybox",
+        "do",
+        "then",
+        "else",
+        "if",
+        "while",
+        "until",
+        "!",
+        "eval",
+        "stdbuf",
+        "unbuffer",
+        "proxychains",
     ];
     let mut at = 0;
     let mut wrapped = false;
     while let Some(word) = words.get(at) {
         let name = base(word);
-        let assigns = word.iter().position(|b| *b == b'=').is_some_and(|eq| eq > 0 && !word[..eq].contains(&b'/') && word[0] != b'-');
+        let assigns = word
+            .iter()
+            .position(|b| *b == b'=')
+            .is_some_and(|eq| eq > 0 && !word[..eq].contains(&b'/') && word[0] != b'-');
         if name == b"timeout" {
             at += 2;
             wrapped = true;
@@ -234,7 +262,11 @@ fn saved_as(args: &[Vec<u8>]) -> Vec<Vec<u8>> {
         match &arg[..] {
             b"-o" | b"--output" | b"--output-document" | b">" | b"-qO" | b"-nvO" => files.extend(after(1)),
             b"-O" => files.extend(after(1).filter(|next| !contains(next, b"://"))),
-            _ if arg.starts_with(b"-") && arg.len() > 2 && matches!(arg[arg.len() - 1], b'o' | b'O') && arg[1] != b'-' => {
+            _ if arg.starts_with(b"-")
+                && arg.len() > 2
+                && matches!(arg[arg.len() - 1], b'o' | b'O')
+                && arg[1] != b'-' =>
+            {
                 files.extend(after(1).filter(|next| !contains(next, b"://")));
             }
             _ => {}
@@ -254,10 +286,12 @@ fn substituted(text: &[u8]) -> bool {
         while let Some(at) = text[from..].windows(opening.len()).position(|window| window == opening) {
             let start = from + at;
             from = start + opening.len();
-            let inside = text[from..].split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or_default();
+            let inside =
+                text[from..].split(|b| b.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or_default();
             let before = text[..start].rsplit(|b| matches!(b, b';' | b'\n' | b'|' | b'&')).next().unwrap_or_default();
             let mut words = before.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty());
-            let caller = words.find(|word| !matches!(*word, b"sudo" | b"nohup" | b"exec" | b"do" | b"then")).unwrap_or_default();
+            let caller =
+                words.find(|word| !matches!(*word, b"sudo" | b"nohup" | b"exec" | b"do" | b"then")).unwrap_or_default();
             if is_downloader(inside) && (matches!(caller, b"eval" | b"source" | b".") || is_interpreter(caller)) {
                 return true;
             }
@@ -269,12 +303,42 @@ fn substituted(text: &[u8]) -> bool {
 /// Whether a text of PHP, Python, Perl, Ruby or Node fetches something and runs it.
 pub fn code_runs_download(text: &[u8]) -> bool {
     const FETCH: &[&str] = &[
-        "file_get_contents", "curl_exec", "fopen(", "urlopen", "requests.get", "urllib", "http.client", "LWP::", "HTTP::Tiny", "IO::Socket", "open-uri", "Net::HTTP",
-        "http.get", "https.get", "fetch(", "fsockopen", "stream_socket_client",
+        "file_get_contents",
+        "curl_exec",
+        "fopen(",
+        "urlopen",
+        "requests.get",
+        "urllib",
+        "http.client",
+        "LWP::",
+        "HTTP::Tiny",
+        "IO::Socket",
+        "open-uri",
+        "Net::HTTP",
+        "http.get",
+        "https.get",
+        "fetch(",
+        "fsockopen",
+        "stream_socket_client",
     ];
     const RUN: &[&str] = &[
-        "eval(", "eval ", "exec(", "system(", "passthru(", "shell_exec(", "popen(", "proc_open(", "os.system", "subprocess", "child_process", "include(", "include ", "require(",
-        "assert(", "create_function", "new Function",
+        "eval(",
+        "eval ",
+        "exec(",
+        "system(",
+        "passthru(",
+        "shell_exec(",
+        "popen(",
+        "proc_open(",
+        "os.system",
+        "subprocess",
+        "child_process",
+        "include(",
+        "include ",
+        "require(",
+        "assert(",
+        "create_function",
+        "new Function",
     ];
     let has = |words: &[&str]| words.iter().any(|word| contains_any_case(text, word.as_bytes()));
     has(FETCH) && has(RUN) && (contains(text, b"://") || contains_any_case(text, b"base64"))
@@ -283,24 +347,72 @@ pub fn code_runs_download(text: &[u8]) -> bool {
 /// Whether an address in the text is written as digits, as download servers of intruders often are.
 pub fn names_bare_address(text: &[u8]) -> bool {
     text.windows(3).enumerate().filter(|(_, window)| *window == b"://").any(|(at, _)| {
-        let host: &[u8] = text[at + 3..].split(|b| matches!(b, b'/' | b':' | b' ' | b'"' | b'\'' | b'|')).next().unwrap_or_default();
+        let host: &[u8] =
+            text[at + 3..].split(|b| matches!(b, b'/' | b':' | b' ' | b'"' | b'\'' | b'|')).next().unwrap_or_default();
         !host.is_empty() && host.iter().all(|b| b.is_ascii_digit() || *b == b'.')
     })
 }
 
 /// Whether a shell text starts something again and again.
 pub fn loops(text: &[u8]) -> bool {
-    let words: Vec<&[u8]> = text.split(|b| b.is_ascii_whitespace() || matches!(b, b';' | b'&' | b'|' | b'(' | b'`')).collect();
+    let words: Vec<&[u8]> =
+        text.split(|b| b.is_ascii_whitespace() || matches!(b, b';' | b'&' | b'|' | b'(' | b'`')).collect();
     let has = |word: &[u8]| words.iter().any(|w| base(w) == word);
-    (has(b"while") || has(b"until") || has(b"for")) && (has(b"sleep") || has(b"pgrep") || has(b"pidof") || has(b"ps") || has(b"kill"))
+    (has(b"while") || has(b"until") || has(b"for"))
+        && (has(b"sleep") || has(b"pgrep") || has(b"pidof") || has(b"ps") || has(b"kill"))
 }
 
 /// How much arguments look like a miner's: 3 or more cannot be read as anything else.
 pub fn miner_points(argv: &[Vec<u8>]) -> u32 {
     const ALGORITHMS: &[&str] = &[
-        "randomx", "rx", "cn", "cn-lite", "cn-heavy", "cn-pico", "cryptonight", "kawpow", "ethash", "etchash", "autolykos2", "autolykos", "yescrypt", "yespower", "scrypt", "sha256d", "argon2",
-        "ghostrider", "gr", "verushash", "equihash", "x11", "x16r", "x16rv2", "x17", "lyra2rev2", "lyra2z", "kheavyhash", "progpow", "octopus", "cuckatoo31", "cuckatoo32", "astrobwt", "panthera",
-        "firopow", "blake3", "nexapow", "karlsenhash", "pyrinhash", "minotaurx", "power2b", "allium", "neoscrypt", "groestl", "quark", "qubit", "monero", "xmr",
+        "randomx",
+        "rx",
+        "cn",
+        "cn-lite",
+        "cn-heavy",
+        "cn-pico",
+        "cryptonight",
+        "kawpow",
+        "ethash",
+        "etchash",
+        "autolykos2",
+        "autolykos",
+        "yescrypt",
+        "yespower",
+        "scrypt",
+        "sha256d",
+        "argon2",
+        "ghostrider",
+        "gr",
+        "verushash",
+        "equihash",
+        "x11",
+        "x16r",
+        "x16rv2",
+        "x17",
+        "lyra2rev2",
+        "lyra2z",
+        "kheavyhash",
+        "progpow",
+        "octopus",
+        "cuckatoo31",
+        "cuckatoo32",
+        "astrobwt",
+        "panthera",
+        "firopow",
+        "blake3",
+        "nexapow",
+        "karlsenhash",
+        "pyrinhash",
+        "minotaurx",
+        "power2b",
+        "allium",
+        "neoscrypt",
+        "groestl",
+        "quark",
+        "qubit",
+        "monero",
+        "xmr",
     ];
     let mut points = 0;
     let mut pool = false;
@@ -313,7 +425,10 @@ pub fn miner_points(argv: &[Vec<u8>]) -> u32 {
             _ => (&arg[..], argv.get(at + 1).cloned()),
         };
         let value = value.unwrap_or_default();
-        if ["stratum+", "stratum1+", "stratum2+", "stratum://", "stratums://", "daemon+http"].iter().any(|s| contains_any_case(arg, s.as_bytes())) {
+        if ["stratum+", "stratum1+", "stratum2+", "stratum://", "stratums://", "daemon+http"]
+            .iter()
+            .any(|s| contains_any_case(arg, s.as_bytes()))
+        {
             points += 3;
         }
         match name {
@@ -322,14 +437,30 @@ pub fn miner_points(argv: &[Vec<u8>]) -> u32 {
                 let stem = value.split(|b| *b == b'/' || *b == b'_').next().unwrap_or_default();
                 algorithm |= ALGORITHMS.iter().any(|known| known.as_bytes() == stem);
             }
-            b"--pool" | b"-o" | b"--url" | b"--server" | b"-P" | b"--proxy" | b"--address" => pool |= is_host_port(&value),
+            b"--pool" | b"-o" | b"--url" | b"--server" | b"-P" | b"--proxy" | b"--address" => {
+                pool |= is_host_port(&value)
+            }
             b"--user" | b"-u" | b"--wallet" | b"--login" | b"-w" | b"--worker" | b"--username" => person = true,
-            b"--donate-level" | b"--donate" | b"--rig-id" | b"--nicehash" | b"--cpu-max-threads-hint" | b"--max-cpu-usage" | b"--cpu-affinity"
-            | b"--cpu-priority" | b"--huge-pages" | b"--no-huge-pages" | b"--asm" | b"--av" | b"--tls-fingerprint" => special = true,
-            _ if name.starts_with(b"--randomx-") || name.starts_with(b"--cuda-") || name.starts_with(b"--opencl-") => special = true,
+            b"--donate-level"
+            | b"--donate"
+            | b"--rig-id"
+            | b"--nicehash"
+            | b"--cpu-max-threads-hint"
+            | b"--max-cpu-usage"
+            | b"--cpu-affinity"
+            | b"--cpu-priority"
+            | b"--huge-pages"
+            | b"--no-huge-pages"
+            | b"--asm"
+            | b"--av"
+            | b"--tls-fingerprint" => special = true,
+            _ if name.starts_with(b"--randomx-") || name.starts_with(b"--cuda-") || name.starts_with(b"--opencl-") => {
+                special = true
+            }
             _ => {}
         }
-        person |= is_wallet(arg.split(|b| matches!(b, b'.' | b'+' | b'/' | b'=')).next_back().unwrap_or(arg)) || is_wallet(arg.split(|b| *b == b'.').next().unwrap_or(arg));
+        person |= is_wallet(arg.split(|b| matches!(b, b'.' | b'+' | b'/' | b'=')).next_back().unwrap_or(arg))
+            || is_wallet(arg.split(|b| *b == b'.').next().unwrap_or(arg));
     }
     points + 2 * u32::from(algorithm) + u32::from(pool) + u32::from(person) + 2 * u32::from(special)
 }

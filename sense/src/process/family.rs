@@ -42,7 +42,8 @@ pub fn families<'a>(scene: &Scene<'a>, guilty: Vec<Guilty<'a>>, candidates: &[&'
         // Whatever shares a process or a program file with it is the same trouble.
         let mut at = 0;
         while at < groups.len() {
-            let shares = !groups[at].0.is_disjoint(&members) || groups[at].2.iter().any(|other| same_thing(other, &together[0]));
+            let shares =
+                !groups[at].0.is_disjoint(&members) || groups[at].2.iter().any(|other| same_thing(other, &together[0]));
             if shares {
                 let (more, more_guards, others) = groups.remove(at);
                 members.extend(more);
@@ -57,7 +58,12 @@ pub fn families<'a>(scene: &Scene<'a>, guilty: Vec<Guilty<'a>>, candidates: &[&'
     groups.into_iter().map(|(members, guards, guilty)| family(scene, members, &guards, guilty)).collect()
 }
 
-fn family<'a>(scene: &Scene<'a>, members: BTreeSet<u32>, guards: &BTreeSet<u32>, mut guilty: Vec<Guilty<'a>>) -> Family<'a> {
+fn family<'a>(
+    scene: &Scene<'a>,
+    members: BTreeSet<u32>,
+    guards: &BTreeSet<u32>,
+    mut guilty: Vec<Guilty<'a>>,
+) -> Family<'a> {
     guilty.sort_by_key(|one| (std::cmp::Reverse(one.rules[0].strength), one.process.start, one.process.pid));
     let mut members: Vec<&Process> = members.iter().filter_map(|pid| scene.table.get(*pid)).collect();
     let depth: BTreeMap<u32, usize> = members.iter().map(|p| (p.pid, scene.table.ancestors(p).count())).collect();
@@ -75,7 +81,9 @@ fn same_thing(one: &Guilty<'_>, other: &Guilty<'_>) -> bool {
     };
     one.process.uid == other.process.uid
         && (key(one).is_some_and(|path| Some(path) == key(other))
-            || (one.process.exe == other.process.exe && one.process.argv == other.process.argv && one.process.argv.len() > 1))
+            || (one.process.exe == other.process.exe
+                && one.process.argv == other.process.argv
+                && one.process.argv.len() > 1))
 }
 
 /// The processes around one guilty one, and which of them are guards.
@@ -113,9 +121,11 @@ fn around<'a>(scene: &Scene<'a>, one: &Guilty<'a>, candidates: &[&'a Process]) -
             members.insert(other.pid);
         }
     }
-    let mut open: Vec<u32> = members.iter().copied().filter(|pid| !scene.table.get(*pid).is_some_and(|p| scene.is_pool(p))).collect();
+    let mut open: Vec<u32> =
+        members.iter().copied().filter(|pid| !scene.table.get(*pid).is_some_and(|p| scene.is_pool(p))).collect();
     while let Some(pid) = open.pop() {
-        for child in scene.table.children(pid).filter(|child| child.uid == process.uid && child.state != State::Zombie) {
+        for child in scene.table.children(pid).filter(|child| child.uid == process.uid && child.state != State::Zombie)
+        {
             if members.len() < FAMILY_MAX && members.insert(child.pid) {
                 open.push(child.pid);
             }
@@ -126,7 +136,8 @@ fn around<'a>(scene: &Scene<'a>, one: &Guilty<'a>, candidates: &[&'a Process]) -
 
 /// Whether a parent of the same uid is part of it: the shell around it, a loop, or the worker that started it.
 fn started_it(scene: &Scene<'_>, parent: &Process, child: &Process, guilty: &Process) -> bool {
-    let terminal = parent.has_controlling_terminal() || parent.argv.first().is_some_and(|title| title.starts_with(b"-"));
+    let terminal =
+        parent.has_controlling_terminal() || parent.argv.first().is_some_and(|title| title.starts_with(b"-"));
     if terminal || parent.kernel || parent.pid == 1 {
         return false;
     }
@@ -135,13 +146,17 @@ fn started_it(scene: &Scene<'_>, parent: &Process, child: &Process, guilty: &Pro
     }
     if !is_interpreter(&parent.exe) {
         // A program of the tenant that starts the guilty one from the same bad corner is the same program's parent.
-        return parent.exe == child.exe && scene.program_place(parent).by_tenant() || (scene.program_place(parent).is_bad() && !parent.exe.is_empty());
+        return parent.exe == child.exe && scene.program_place(parent).by_tenant()
+            || (scene.program_place(parent).is_bad() && !parent.exe.is_empty());
     }
     match code(parent) {
         Code::Inline(_) => true,
         Code::Script(path) => {
             let at = scene.place(&path);
-            at.is_bad() || at == Place::Data || speaks_of(parent, guilty) || (is_shell(&parent.exe) && at != Place::System)
+            at.is_bad()
+                || at == Place::Data
+                || speaks_of(parent, guilty)
+                || (is_shell(&parent.exe) && at != Place::System)
         }
         Code::Stdin => is_shell(&parent.exe),
         Code::Unknown => parent.exe == guilty.exe,
@@ -155,7 +170,11 @@ fn watches(scene: &Scene<'_>, parent: &Process, guilty: &Process) -> bool {
         Code::Inline(text) => is_shell(&parent.exe) && super::argument::loops(&text),
         Code::Script(_) => {
             is_shell(&parent.exe)
-                && (speaks_of(parent, guilty) || scene.table.children(parent.pid).any(|child| base(&child.exe) == b"sleep" || base(&child.comm) == b"sleep"))
+                && (speaks_of(parent, guilty)
+                    || scene
+                        .table
+                        .children(parent.pid)
+                        .any(|child| base(&child.exe) == b"sleep" || base(&child.comm) == b"sleep"))
         }
         _ => false,
     }
@@ -175,7 +194,9 @@ fn guards_from_aside(scene: &Scene<'_>, other: &Process, guilty: &Process) -> bo
             let corner = script_of(guilty).unwrap_or_else(|| guilty.exe.clone());
             let place = scene.place(&path);
             // `/tmp` itself holds many things that have nothing to do with one another.
-            let own_corner = place.is_bad() && folder(&path) == folder(&corner) && folder(&path).iter().filter(|b| **b == b'/').count() >= 2;
+            let own_corner = place.is_bad()
+                && folder(&path) == folder(&corner)
+                && folder(&path).iter().filter(|b| **b == b'/').count() >= 2;
             own_corner && !path.starts_with(b"/var/tmp/") || own && speaks_of(other, guilty)
         }
         _ => false,

@@ -183,8 +183,13 @@ fn parse(text: &str, recorded: &mut Recorded, number: u64) -> Result<Option<Proc
         Some(text) => Moment::parse(text).ok_or("start: RFC 3339 with an offset expected")?,
         None => Moment::EPOCH,
     };
-    let sockets: Vec<Socket> =
-        line.sockets.iter().take(SOCKETS_MAX).map(socket).collect::<Option<_>>().ok_or("sockets: address:port expected")?;
+    let sockets: Vec<Socket> = line
+        .sockets
+        .iter()
+        .take(SOCKETS_MAX)
+        .map(socket)
+        .collect::<Option<_>>()
+        .ok_or("sockets: address:port expected")?;
     if !line.cpu_s.is_finite() || line.cpu_s < 0.0 {
         return Err("cpu_s: seconds, 0 or more expected".to_owned());
     }

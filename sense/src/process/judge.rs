@@ -45,11 +45,14 @@ pub struct Judgement {
     pub looked_at: BTreeMap<AccountName, u64>,
 }
 
+/// An account, if one may be blamed, and its processes under one uid.
+type Group<'a> = (Option<&'a AccountEntry>, Vec<&'a Process>);
+
 /// Looks at every process of every tenant. Root and service uids are never looked at.
 pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Memory) -> Judgement {
     let mut judgement = Judgement::default();
     // By account, or by uid where nobody may be blamed.
-    let mut groups: BTreeMap<(Option<AccountName>, u32), (Option<&AccountEntry>, Vec<&Process>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<AccountName>, u32), Group<'_>> = BTreeMap::new();
     let mut copies: HashMap<u64, u32> = HashMap::new();
     for process in table.processes() {
         if process.kernel || !who.is_tenant(process.uid) {
@@ -68,7 +71,8 @@ pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Mem
     }
     for (account, processes) in groups.into_values() {
         let scene = Scene::of(table, now, account);
-        let guilty: Vec<Guilty<'_>> = processes.iter().filter_map(|process| look(&scene, process, &copies, memory)).collect();
+        let guilty: Vec<Guilty<'_>> =
+            processes.iter().filter_map(|process| look(&scene, process, &copies, memory)).collect();
         if guilty.is_empty() {
             continue;
         }
@@ -89,16 +93,23 @@ pub(crate) fn owner<'a>(who: &'a dyn Attribution, process: &Process) -> Option<&
         return who.account(process.uid, &[]);
     }
     let script = script_of(process).unwrap_or_default();
-    let open = process.fds.iter().map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd)).find(|fd| fd.ends_with(b".php"));
+    let open =
+        process.fds.iter().map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd)).find(|fd| fd.ends_with(b".php"));
     who.account(process.uid, &[&process.exe, &script, &process.cwd, open.unwrap_or_default()])
 }
 
 /// One process: its marks, and the rows that speak of them.
-fn look<'a>(scene: &Scene<'_>, process: &'a Process, copies: &HashMap<u64, u32>, memory: &mut Memory) -> Option<Guilty<'a>> {
+fn look<'a>(
+    scene: &Scene<'_>,
+    process: &'a Process,
+    copies: &HashMap<u64, u32>,
+    memory: &mut Memory,
+) -> Option<Guilty<'a>> {
     if process.state == State::Zombie || process.exe.is_empty() {
         return None;
     }
-    let own = scene.program_place(process).by_tenant() || (is_interpreter(&process.exe) && script_of(process).is_some_and(|s| scene.place(&s).by_tenant()));
+    let own = scene.program_place(process).by_tenant()
+        || (is_interpreter(&process.exe) && script_of(process).is_some_and(|s| scene.place(&s).by_tenant()));
     let alone = copies.get(&memory::key(process)).is_none_or(|copies| *copies == 1);
     let restarts = own && memory.note(process, alone, scene.now);
     let marks = marks(scene, process, restarts);
@@ -166,7 +177,11 @@ pub(super) fn hash(evidence: &Evidence) -> Hash {
 fn script(scene: &Scene<'_>, family: &Family<'_>) -> Vec<u8> {
     let own = |process: &Process| script_of(process).filter(|path| scene.place(path) != super::Place::System);
     let guilty = family.guilty.iter().map(|one| one.process).chain(family.members.iter().copied());
-    guilty.clone().find_map(own).or_else(|| guilty.into_iter().find_map(|p| uploaded_script(scene, p).map(<[u8]>::to_vec))).unwrap_or_default()
+    guilty
+        .clone()
+        .find_map(own)
+        .or_else(|| guilty.into_iter().find_map(|p| uploaded_script(scene, p).map(<[u8]>::to_vec)))
+        .unwrap_or_default()
 }
 
 fn evidence(scene: &Scene<'_>, family: &Family<'_>) -> Evidence {
@@ -183,7 +198,8 @@ fn evidence(scene: &Scene<'_>, family: &Family<'_>) -> Evidence {
     if !script.is_empty() {
         evidence.text(FactKey::Script, &script);
     }
-    let mut programs: Vec<&[u8]> = family.guilty.iter().filter(|one| one.marks.has(Mark::Own)).map(|one| &one.process.exe[..]).collect();
+    let mut programs: Vec<&[u8]> =
+        family.guilty.iter().filter(|one| one.marks.has(Mark::Own)).map(|one| &one.process.exe[..]).collect();
     programs.sort_unstable();
     programs.dedup();
     for program in programs.iter().filter(|path| !path.starts_with(b"/memfd:")).take(4) {
@@ -213,4 +229,3 @@ fn evidence(scene: &Scene<'_>, family: &Family<'_>) -> Evidence {
     evidence.number(FactKey::CpuSeconds, family.members.iter().map(|p| p.cpu.whole_secs()).sum());
     evidence
 }
-

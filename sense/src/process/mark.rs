@@ -8,8 +8,8 @@ use super::argument::{Code, code, code_runs_download, loops, miner_points, names
 use super::place::{Place, has_hidden_part, place};
 use super::table::{Process, Proto, SocketState, State, Table};
 use super::word::{
-    base, contains, is_downloader, is_interpreter, is_kernel_thread, is_pool_program, is_service_daemon, is_shell, is_system_daemon,
-    is_system_tool, same_program,
+    base, contains, is_downloader, is_interpreter, is_kernel_thread, is_pool_program, is_service_daemon, is_shell,
+    is_system_daemon, is_system_tool, same_program,
 };
 
 /// From this age on a process is no passing step of something else.
@@ -26,8 +26,8 @@ const SCAN_HOSTS: usize = 15;
 const PIPE_START: Span = Span::minutes(1);
 /// Ports that mining pools publish; also used by others, so never a proof.
 const POOL_PORTS: &[u16] = &[
-    3032, 3333, 3334, 3335, 3336, 4444, 4445, 5555, 5556, 5588, 6666, 7777, 8888, 9000, 9999, 10032, 10128, 10300, 10343, 11111, 13333, 14433,
-    14444, 15555, 17777, 18081, 19999, 20128, 20535, 30303, 33333, 45560, 45700, 55555,
+    3032, 3333, 3334, 3335, 3336, 4444, 4445, 5555, 5556, 5588, 6666, 7777, 8888, 9000, 9999, 10032, 10128, 10300,
+    10343, 11111, 13333, 14433, 14444, 15555, 17777, 18081, 19999, 20128, 20535, 30303, 33333, 45560, 45700, 55555,
 ];
 /// Ports that are guessed at from hijacked machines; a client of an owner has one or two such connections.
 const GUESSED_PORTS: &[u16] = &[21, 22, 23, 445, 1433, 2222, 2323, 3306, 3389, 5432, 5900, 6379, 8728, 11211, 27017];
@@ -181,7 +181,8 @@ impl<'a> Scene<'a> {
     /// The scene of this account.
     pub fn of(table: &'a Table, now: Moment, account: Option<&'a AccountEntry>) -> Scene<'a> {
         let home = account.map(|account| account.home.as_bytes()).unwrap_or_default();
-        let roots = account.map(|account| account.sites.iter().map(|site| site.root.as_bytes()).collect()).unwrap_or_default();
+        let roots =
+            account.map(|account| account.sites.iter().map(|site| site.root.as_bytes()).collect()).unwrap_or_default();
         Scene { table, now, home, roots }
     }
 
@@ -238,7 +239,11 @@ pub fn uploaded_script<'p>(scene: &Scene<'_>, process: &'p Process) -> Option<&'
         let name = base(path).to_ascii_lowercase();
         [".php", ".phtml", ".php5", ".php7", ".phar", ".pht"].iter().any(|end| name.ends_with(end.as_bytes()))
     };
-    process.fds.iter().map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd)).find(|fd| php(fd) && scene.place(fd) == Place::Uploads)
+    process
+        .fds
+        .iter()
+        .map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd))
+        .find(|fd| php(fd) && scene.place(fd) == Place::Uploads)
 }
 
 /// All marks of a process of a tenant; none for zombies and threads of the kernel, which have no program by nature.
@@ -281,7 +286,18 @@ fn line_of_parents(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     let session = |p: &Process| {
         p.has_controlling_terminal()
             || scene.is_system(p, |name| {
-                [&b"sshd"[..], b"sshd-session", b"sshd-auth", b"login", b"su", b"sudo", b"tmux", b"screen", b"mosh-server"].contains(&name)
+                [
+                    &b"sshd"[..],
+                    b"sshd-session",
+                    b"sshd-auth",
+                    b"login",
+                    b"su",
+                    b"sudo",
+                    b"tmux",
+                    b"screen",
+                    b"mosh-server",
+                ]
+                .contains(&name)
             })
             || (p.argv.first().is_some_and(|title| title.starts_with(b"-")) && scene.is_system(p, is_shell))
     };
@@ -292,7 +308,9 @@ fn line_of_parents(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
         // Children of a session, cron or pool belong to it only while the system's own program is above them.
         marks.put(
             Mark::Cron,
-            parent.uid == 0 && scene.is_system(parent, |name| [&b"crond"[..], b"cron", b"atd", b"anacron", b"fcron"].contains(&name)),
+            parent.uid == 0
+                && scene
+                    .is_system(parent, |name| [&b"crond"[..], b"cron", b"atd", b"anacron", b"fcron"].contains(&name)),
         );
         marks.put(Mark::Web, scene.is_pool(parent));
         if parent.uid == process.uid {
@@ -317,7 +335,10 @@ fn claims(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Marks) {
     if !(own || interpreter) || busybox || scene.is_pool(process) {
         // A system program under another name is still the system's program; only a kernel thread's name on it is odd.
         let bracketed = in_brackets(title).is_some_and(|name| is_kernel_thread(name, true));
-        marks.put(Mark::FakedKernel, bracketed || (is_kernel_thread(&process.comm, false) && !same_program(&process.comm, exe)));
+        marks.put(
+            Mark::FakedKernel,
+            bracketed || (is_kernel_thread(&process.comm, false) && !same_program(&process.comm, exe)),
+        );
         return;
     }
     let script = script_of(process);
@@ -366,7 +387,10 @@ fn scripts(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     let Some(script) = script_of(process) else { return };
     let at = scene.place(&script);
     marks.put(Mark::OwnScript, at.by_tenant());
-    marks.put(Mark::ScriptTemp, matches!(at, Place::Temp { .. }) && !script.starts_with(b"/dev/fd") && !script.starts_with(b"/proc"));
+    marks.put(
+        Mark::ScriptTemp,
+        matches!(at, Place::Temp { .. }) && !script.starts_with(b"/dev/fd") && !script.starts_with(b"/proc"),
+    );
     marks.put(Mark::ScriptUploads, at == Place::Uploads);
     marks.put(Mark::ScriptData, at == Place::Data);
     marks.put(Mark::ScriptHidden, at == Place::Hidden);
@@ -400,11 +424,15 @@ fn downloads(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     }
     marks.put(Mark::BareAddress, address);
     // A shell script may open a connection of its own; a shell without one takes orders from there.
-    let shell = is_shell(&process.exe) && !process.has_controlling_terminal() && !matches!(code(process), Code::Script(_));
+    let shell =
+        is_shell(&process.exe) && !process.has_controlling_terminal() && !matches!(code(process), Code::Script(_));
     let parent = scene.table.parent(process);
     // A socket that the parent holds as well was only inherited.
     let own = |socket: &&super::Socket| {
-        socket.proto == Proto::Tcp && socket.state == SocketState::Established && socket.goes_outside() && !parent.is_some_and(|p| p.sockets.contains(socket))
+        socket.proto == Proto::Tcp
+            && socket.state == SocketState::Established
+            && socket.goes_outside()
+            && !parent.is_some_and(|p| p.sockets.contains(socket))
     };
     marks.put(Mark::RemoteShell, shell && process.sockets.iter().find(own).is_some());
 }
@@ -430,14 +458,20 @@ pub fn feeds(scene: &Scene<'_>, source: &Process, shell: &Process) -> bool {
 /// Where its connections lead.
 fn connections(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Marks) {
     let tool = at == Place::System && !is_interpreter(&process.exe);
-    marks.put(Mark::Miner, miner_points(&process.argv) >= 3 && (!tool || marks.has(Mark::Heavy)) && !is_shell(&process.exe));
+    marks.put(
+        Mark::Miner,
+        miner_points(&process.argv) >= 3 && (!tool || marks.has(Mark::Heavy)) && !is_shell(&process.exe),
+    );
     marks.put(Mark::Listens, process.sockets.iter().any(|socket| socket.listens_outside()));
     let outside: Vec<_> = process.sockets.iter().filter(|socket| socket.goes_outside()).collect();
     marks.put(Mark::Remote, !outside.is_empty());
     marks.put(Mark::PoolPort, outside.iter().any(|socket| POOL_PORTS.contains(&socket.remote.port())));
     // Twenty processes of one script with two connections each are one mailer.
     let kin = scene.table.processes().iter().filter(|other| {
-        other.uid == process.uid && other.exe == process.exe && other.sockets.len() < super::table::SOCKETS_MAX && !scene.is_pool(other)
+        other.uid == process.uid
+            && other.exe == process.exe
+            && other.sockets.len() < super::table::SOCKETS_MAX
+            && !scene.is_pool(other)
     });
     if outside.is_empty() || tool {
         return;
@@ -459,7 +493,8 @@ fn connections(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Mark
         let waiting = hosts.iter().filter(|(_, _, state)| *state == SocketState::SynSent).count();
         !matches!(port, 25 | 465 | 587 | 2525)
             && outside.iter().any(|socket| socket.remote.port() == port)
-            && (waiting >= SCAN_HOSTS && waiting * 2 >= hosts.len() || (GUESSED_PORTS.contains(&port) && hosts.len() >= SCAN_HOSTS))
+            && (waiting >= SCAN_HOSTS && waiting * 2 >= hosts.len()
+                || (GUESSED_PORTS.contains(&port) && hosts.len() >= SCAN_HOSTS))
     });
     marks.put(Mark::Scan, scans);
 }
@@ -468,7 +503,8 @@ fn connections(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Mark
 pub fn speaks_of(process: &Process, program: &Process) -> bool {
     let name = base(&program.exe);
     let named = |arg: &Vec<u8>| {
-        contains(arg, &program.exe) || (process.cwd == program.cwd && name.len() > 1 && contains(arg, &[b"./", name].concat()))
+        contains(arg, &program.exe)
+            || (process.cwd == program.cwd && name.len() > 1 && contains(arg, &[b"./", name].concat()))
     };
     process.argv.iter().any(named)
 }

@@ -1,8 +1,9 @@
 //! What the judge remembers between sweeps: programs that end and come back within seconds.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use model::{Hash, Moment, Span};
+use model::{Moment, Span};
 
 use super::table::Process;
 
@@ -60,9 +61,9 @@ impl Memory {
     }
 }
 
-/// Program and arguments of one uid.
+/// Program and arguments of one uid. Not kept and not compared with anybody else's: a quick hash is enough.
 pub fn key(process: &Process) -> u64 {
-    let mut parts: Vec<&[u8]> = vec![&process.exe];
-    parts.extend(process.argv.iter().map(Vec::as_slice));
-    Hash::of_parts(&parts).low64() ^ u64::from(process.uid)
+    let mut hasher = DefaultHasher::new();
+    (process.uid, &process.exe, &process.argv).hash(&mut hasher);
+    hasher.finish()
 }

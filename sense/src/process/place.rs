@@ -43,7 +43,21 @@ impl Place {
 }
 
 const SYSTEM: &[&str] = &[
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/snap", "/nix/store", "/gnu/store", "/etc", "/run/current-system", "/var/lib", "/var/cpanel",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/snap",
+    "/nix/store",
+    "/gnu/store",
+    "/etc",
+    "/run/current-system",
+    "/var/lib",
+    "/var/cpanel",
     "/var/www/cgi-bin",
 ];
 const TEMP: &[&str] = &["/tmp", "/var/tmp", "/run/user", "/run/lock", "/var/lock", "/var/spool", "/run/screen"];
@@ -52,11 +66,76 @@ const MEMORY: &[&str] = &["/dev", "/run/shm", "/memfd:", "/proc"];
 /// Hidden directories below a home in which tools really install programs. An intruder may use them too: a place
 /// here only means that the place itself says nothing.
 const TOOLS: &[&str] = &[
-    ".nvm", ".npm", ".npm-global", ".npm-packages", ".local", ".pyenv", ".rbenv", ".rvm", ".nodenv", ".phpenv", ".phpbrew", ".asdf", ".volta", ".fnm", 
-    ".linuxbrew", ".cargo", ".rustup", ".conda", ".mambaforge", ".miniconda", ".virtualenvs", ".venv", ".venvs", ".composer", ".config/composer", ".gem",
-    ".bundle", ".sdkman", ".jenv", ".goenv", ".gvm", ".go", ".deno", ".bun", ".dotnet", ".vscode-server", ".vscode-server-insiders", ".vscode-remote", ".cursor-server", ".windsurf-server",
-    ".cache/puppeteer", ".cache/ms-playwright", ".cache/composer", ".cache/pip", ".cache/go-build", ".cache/yarn", ".cache/pypoetry", ".cache/JetBrains", ".cache/node", ".cache/uv", ".cl.selector", ".cagefs", ".nix-profile",
-    ".wp-cli", ".pm2", ".yarn", ".pnpm", ".acme.sh", ".rclone", ".mix", ".ghcup", ".opam", ".stack", ".proto", ".mise", ".jupyter", ".ipython", ".ansible", ".krew", ".poetry",
+    ".nvm",
+    ".npm",
+    ".npm-global",
+    ".npm-packages",
+    ".local",
+    ".pyenv",
+    ".rbenv",
+    ".rvm",
+    ".nodenv",
+    ".phpenv",
+    ".phpbrew",
+    ".asdf",
+    ".volta",
+    ".fnm",
+    ".linuxbrew",
+    ".cargo",
+    ".rustup",
+    ".conda",
+    ".mambaforge",
+    ".miniconda",
+    ".virtualenvs",
+    ".venv",
+    ".venvs",
+    ".composer",
+    ".config/composer",
+    ".gem",
+    ".bundle",
+    ".sdkman",
+    ".jenv",
+    ".goenv",
+    ".gvm",
+    ".go",
+    ".deno",
+    ".bun",
+    ".dotnet",
+    ".vscode-server",
+    ".vscode-server-insiders",
+    ".vscode-remote",
+    ".cursor-server",
+    ".windsurf-server",
+    ".cache/puppeteer",
+    ".cache/ms-playwright",
+    ".cache/composer",
+    ".cache/pip",
+    ".cache/go-build",
+    ".cache/yarn",
+    ".cache/pypoetry",
+    ".cache/JetBrains",
+    ".cache/node",
+    ".cache/uv",
+    ".cl.selector",
+    ".cagefs",
+    ".nix-profile",
+    ".wp-cli",
+    ".pm2",
+    ".yarn",
+    ".pnpm",
+    ".acme.sh",
+    ".rclone",
+    ".mix",
+    ".ghcup",
+    ".opam",
+    ".stack",
+    ".proto",
+    ".mise",
+    ".jupyter",
+    ".ipython",
+    ".ansible",
+    ".krew",
+    ".poetry",
 ];
 
 /// Where `path` lies; `home` and `roots` (document roots) are those of the account, empty when unknown.
@@ -107,9 +186,10 @@ fn directories<'a>(path: &'a [u8], top: &[u8]) -> Vec<&'a [u8]> {
 
 /// The first hidden directory that is not a tool's; `...` and names of spaces hide as well.
 fn hidden<'a>(directories: &[&'a [u8]]) -> Option<&'a [u8]> {
-    directories.iter().copied().find(|dir| {
-        (dir.first() == Some(&b'.') && *dir != b".well-known") || dir.iter().all(u8::is_ascii_whitespace)
-    })
+    directories
+        .iter()
+        .copied()
+        .find(|dir| (dir.first() == Some(&b'.') && *dir != b".well-known") || dir.iter().all(u8::is_ascii_whitespace))
 }
 
 /// Whether the first hidden directory is one of [`TOOLS`], and nothing deeper hides again in an unknown one.
@@ -117,7 +197,9 @@ fn tools(directories: &[&[u8]]) -> bool {
     let Some(first) = directories.iter().position(|dir| dir.first() == Some(&b'.')) else { return false };
     let from = &directories[first..];
     let length = TOOLS.iter().map(|tool| tool.as_bytes().split(|b| *b == b'/').collect::<Vec<_>>());
-    let Some(length) = length.filter(|parts| from.starts_with(parts)).map(|parts| parts.len()).max() else { return false };
+    let Some(length) = length.filter(|parts| from.starts_with(parts)).map(|parts| parts.len()).max() else {
+        return false;
+    };
     // Package managers hide a few directories of their own below; any other one hides from somebody.
     let own = [&b".bin"[..], b".pnpm", b".cache", b".store", b".venv", b".bundle", b".python-build"];
     from[length..].iter().all(|dir| dir.first() != Some(&b'.') || own.contains(dir))
@@ -125,8 +207,9 @@ fn tools(directories: &[&[u8]]) -> bool {
 
 /// Whether any directory of the path is hidden, wherever it lies (`/tmp/.x/a.pl`, `/dev/shm/.../k`).
 pub fn has_hidden_part(path: &[u8]) -> bool {
-    path.split(|b| *b == b'/')
-        .any(|part| (part.len() > 1 && part[0] == b'.' && part != b"..") || (!part.is_empty() && part.iter().all(|b| *b == b' ')))
+    path.split(|b| *b == b'/').any(|part| {
+        (part.len() > 1 && part[0] == b'.' && part != b"..") || (!part.is_empty() && part.iter().all(|b| *b == b' '))
+    })
 }
 
 fn is_uploads(dir: &[u8]) -> bool {
@@ -134,7 +217,22 @@ fn is_uploads(dir: &[u8]) -> bool {
 }
 
 fn is_data(dir: &[u8]) -> bool {
-    [&b"files"[..], b"images", b"image", b"img", b"cache", b"tmp", b"temp", b"media", b"gallery", b"avatars", b"thumbs", b"fonts", b"css"].contains(&dir)
+    [
+        &b"files"[..],
+        b"images",
+        b"image",
+        b"img",
+        b"cache",
+        b"tmp",
+        b"temp",
+        b"media",
+        b"gallery",
+        b"avatars",
+        b"thumbs",
+        b"fonts",
+        b"css",
+    ]
+    .contains(&dir)
 }
 
 #[cfg(test)]

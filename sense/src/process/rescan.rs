@@ -4,7 +4,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use model::evidence::printable;
-use model::{AccountEntry, Check, Checked, Evidence, FactKey, FactValue, Measure, Moment, ProcessRef, Restriction, Strength, Target, Verdict};
+use model::{
+    AccountEntry, Check, Checked, Evidence, FactKey, FactValue, Measure, Moment, ProcessRef, Restriction, Strength,
+    Target, Verdict,
+};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -35,14 +38,16 @@ pub fn rescan(
     root: &Path,
     now: Moment,
 ) -> Vec<Checked> {
-    let mut lines = vec![Checked { check: Check::Processes, at: now, verdict: processes(table, who, account, restrictions, now) }];
+    let mut lines =
+        vec![Checked { check: Check::Processes, at: now, verdict: processes(table, who, account, restrictions, now) }];
     let mut verdicts = Vec::new();
     for path in captured_paths(captured, account) {
         verdicts.push(gone(&path, account, root));
     }
     // One line for each file that is still there; one for all that are not.
     let clean = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Clean { .. })).count() as u64;
-    let others: Vec<Verdict> = verdicts.into_iter().filter(|verdict| !matches!(verdict, Verdict::Clean { .. })).collect();
+    let others: Vec<Verdict> =
+        verdicts.into_iter().filter(|verdict| !matches!(verdict, Verdict::Clean { .. })).collect();
     if others.is_empty() {
         lines.push(Checked { check: Check::CapturedGone, at: now, verdict: Verdict::Clean { count: clean } });
     }
@@ -50,7 +55,13 @@ pub fn rescan(
     lines
 }
 
-fn processes(table: &Table, who: &dyn Attribution, account: &AccountEntry, restrictions: &[Restriction], now: Moment) -> Verdict {
+fn processes(
+    table: &Table,
+    who: &dyn Attribution,
+    account: &AccountEntry,
+    restrictions: &[Restriction],
+    now: Moment,
+) -> Verdict {
     let frozen: Vec<&ProcessRef> = restrictions
         .iter()
         .filter_map(|restriction| match &restriction.measure {
@@ -102,8 +113,11 @@ fn captured_paths(captured: &[Evidence], account: &AccountEntry) -> Vec<String> 
 fn gone(path: &str, account: &AccountEntry, root: &Path) -> Verdict {
     let Some(bytes) = unescaped(path) else { return Verdict::NotChecked { why: "no_rights".to_owned() } };
     let home = account.home.as_bytes();
-    let (top, resolve) =
-        if below(&bytes, home) { (home, ResolveFlags::BENEATH) } else { (&b"/"[..], ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) };
+    let (top, resolve) = if below(&bytes, home) {
+        (home, ResolveFlags::BENEATH)
+    } else {
+        (&b"/"[..], ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+    };
     let below_top = bytes[top.len()..].iter().skip_while(|b| **b == b'/').copied().collect::<Vec<u8>>();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = open_dir(root, top).and_then(|dir| openat2(&dir, &below_top[..], flags, Mode::empty(), resolve));
@@ -179,7 +193,8 @@ struct Capture {
 /// # Errors
 /// When `proc_root` cannot be read.
 pub fn capture(proc_root: &Path, processes: &[ProcessRef]) -> std::io::Result<Vec<u8>> {
-    let proc_dir = openat(rustix::fs::CWD, proc_root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let proc_dir =
+        openat(rustix::fs::CWD, proc_root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffers = Buffers::new();
     let boot = boot_time(&proc_dir, &mut buffers)?;
     let mut capture = Capture { processes: Vec::new(), gone: Vec::new(), left_out: 0 };
@@ -221,7 +236,9 @@ fn one(proc_dir: &OwnedFd, wanted: &ProcessRef, boot: Moment, buffers: &mut Buff
     let mut parents = Vec::new();
     let mut above = process.ppid;
     while above > 1 && parents.len() < 16 {
-        let Some((parent, _)) = read(proc_dir.as_fd(), above, &above.to_string(), boot, &|_| false, buffers) else { break };
+        let Some((parent, _)) = read(proc_dir.as_fd(), above, &above.to_string(), boot, &|_| false, buffers) else {
+            break;
+        };
         parents.push(format!("{above} {}", printable(&parent.process.exe, 200)));
         above = parent.process.ppid;
     }
@@ -238,7 +255,10 @@ fn one(proc_dir: &OwnedFd, wanted: &ProcessRef, boot: Moment, buffers: &mut Buff
         exe_hash: (size <= HASHED_MAX).then(|| exe_hash(proc_dir, &exe)).flatten(),
         cmdline: process.argv.iter().map(|arg| text(arg)).collect(),
         cwd: text(&process.cwd),
-        cgroup: buffers.read(proc_dir, &format!("{name}/cgroup"), 4096).map(|bytes| printable(bytes, 600)).unwrap_or_default(),
+        cgroup: buffers
+            .read(proc_dir, &format!("{name}/cgroup"), 4096)
+            .map(|bytes| printable(bytes, 600))
+            .unwrap_or_default(),
         cpu_s: process.cpu.whole_secs(),
         parents,
         fds: process.fds.iter().map(|fd| text(fd)).collect(),

@@ -60,8 +60,18 @@ pub const RULES: &[Rule] = &[
     proof(Kind::MinerArguments, &[Miner], &[Worked, Remote, PoolPort, Heavy], &[]),
     ask(Kind::MinerArguments, &[Miner], &[], &[]),
     // A pool's port alone may be somebody's game server: heavy work and a place or name that hides make it one.
-    proof(Kind::PoolConnection, &[PoolPort, Heavy, Own], &[Orphaned, ExeHidden, ExeTemp, ExeUploads, ToolInHome, DaemonInHome, DeletedHome], &[]),
-    proof(Kind::PoolConnection, &[PoolPort, Heavy, Interpreter, Orphaned], &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone], &[]),
+    proof(
+        Kind::PoolConnection,
+        &[PoolPort, Heavy, Own],
+        &[Orphaned, ExeHidden, ExeTemp, ExeUploads, ToolInHome, DaemonInHome, DeletedHome],
+        &[],
+    ),
+    proof(
+        Kind::PoolConnection,
+        &[PoolPort, Heavy, Interpreter, Orphaned],
+        &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone],
+        &[],
+    ),
     ask(Kind::PoolConnection, &[PoolPort, Heavy], &[Own, OwnScript], &[]),
     // Installers are fed to a shell by people at a terminal; a web server, cron or an orphan has nobody to read it.
     proof(Kind::PipedDownload, &[Pipe], &[], &[Session]),
@@ -69,7 +79,12 @@ pub const RULES: &[Rule] = &[
     // A shell on a connection without a terminal takes orders from there.
     proof(Kind::PipedDownload, &[RemoteShell], &[Web, Orphaned, Cron], &[Session]),
     // Owners mail through one relay. Many mail hosts at once is a mailer; hidden or unwatched it is not theirs.
-    proof(Kind::ManyMailConnections, &[ManyMail], &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone, ExeTemp, ExeHidden, Padded, Wiped], &[]),
+    proof(
+        Kind::ManyMailConnections,
+        &[ManyMail],
+        &[ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone, ExeTemp, ExeHidden, Padded, Wiped],
+        &[],
+    ),
     proof(Kind::ManyMailConnections, &[VeryManyMail, Orphaned], &[], &[]),
     proof(Kind::ManyMailConnections, &[ManyMail, Own, Orphaned], &[], &[]),
     ask(Kind::ManyMailConnections, &[ManyMail], &[], &[]),
@@ -85,7 +100,12 @@ pub const RULES: &[Rule] = &[
     // Scripts: what visitors sent is not to be run; left alone or talking, it proves itself.
     proof(Kind::RunsFromUploads, &[ScriptUploads, Interpreter], &[Orphaned, Remote, Heavy, HiddenPart], &[]),
     ask(Kind::RunsFromUploads, &[ScriptUploads], &[], &[]),
-    proof(Kind::RunsFromUploads, &[ScriptTemp, Orphaned], &[HiddenPart, Remote, Heavy, ScriptGone, Listens, Padded, Wiped], &[]),
+    proof(
+        Kind::RunsFromUploads,
+        &[ScriptTemp, Orphaned],
+        &[HiddenPart, Remote, Heavy, ScriptGone, Listens, Padded, Wiped],
+        &[],
+    ),
     proof(Kind::RunsFromUploads, &[ScriptTemp, HiddenPart], &[Web, Remote], &[Session]),
     ask(Kind::RunsFromUploads, &[ScriptTemp], &[Orphaned, Web, HiddenPart], &[Session]),
     proof(Kind::RunsFromUploads, &[ScriptData, Orphaned], &[ManyMail, Scan, PoolPort], &[]),
@@ -100,16 +120,36 @@ pub const RULES: &[Rule] = &[
     ask(Kind::HiddenProgram, &[ToolInHome, Orphaned, Heavy], &[], &[OwnScript]),
     // A deploy replaces scripts under a worker. Unwatched, out of a site or a bad place, or with the site's entry
     // files in hand, it is the resident that writes them back.
-    proof(Kind::ScriptGone, &[ScriptGone, Orphaned], &[HoldsSite, ScriptInSite, ScriptTemp, ScriptUploads, ScriptHidden, ManyMail, Scan], &[]),
+    proof(
+        Kind::ScriptGone,
+        &[ScriptGone, Orphaned],
+        &[HoldsSite, ScriptInSite, ScriptTemp, ScriptUploads, ScriptHidden, ManyMail, Scan],
+        &[],
+    ),
     ask(Kind::ScriptGone, &[ScriptGone, Orphaned], &[], &[]),
     proof(Kind::Orphaned, &[Orphaned, Interpreter, HoldsBoth], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, HoldsSite, Long], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, Wiped], &[], &[]),
-    proof(Kind::PortScan, &[Scan], &[Orphaned, Web, ExeTemp, ExeHidden, ExeUploads, ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone], &[Session]),
+    proof(
+        Kind::PortScan,
+        &[Scan],
+        &[Orphaned, Web, ExeTemp, ExeHidden, ExeUploads, ScriptTemp, ScriptHidden, ScriptUploads, ScriptGone],
+        &[Session],
+    ),
     ask(Kind::PortScan, &[Scan], &[], &[]),
     // Coming back is what services do; only where no service belongs it asks.
-    ask(Kind::RestartLoop, &[Restarts], &[ExeHidden, ExeTemp, ExeUploads, ScriptTemp, ScriptHidden, ScriptUploads, DeletedBad], &[]),
+    ask(
+        Kind::RestartLoop,
+        &[Restarts],
+        &[ExeHidden, ExeTemp, ExeUploads, ScriptTemp, ScriptHidden, ScriptUploads, DeletedBad],
+        &[],
+    ),
     // An unknown program that the outside reaches: the owner knows whether it is his.
     ask(Kind::Listening, &[Listens, Own], &[], &[Interpreter]),
-    ask(Kind::Listening, &[Listens, Interpreter], &[ExeHidden, ExeTemp, ScriptTemp, ScriptHidden, ScriptUploads, ScriptData], &[]),
+    ask(
+        Kind::Listening,
+        &[Listens, Interpreter],
+        &[ExeHidden, ExeTemp, ScriptTemp, ScriptHidden, ScriptUploads, ScriptData],
+        &[],
+    ),
 ];
