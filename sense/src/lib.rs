@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 pub mod follow;
 pub mod inventory;
 pub mod load;
