@@ -233,6 +233,7 @@ pub fn delivery(delivery: &Delivery) -> Phrase {
     match delivery {
         Delivery::Accepted { .. } => phrase("相手サーバーが受領(開封は不明)", "accepted, not known if read"),
         Delivery::Waiting { .. } => phrase("送信待ち", "waiting"),
+        Delivery::Withdrawn => phrase("送信取りやめ", "not sent: no longer needed"),
         Delivery::Undeliverable { .. } => phrase("届いていません", "not delivered"),
     }
 }

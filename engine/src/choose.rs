@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Class, Domain, Hash, Measure, ProcessRef, Signal, Site, Strength, Target, Why, Wide};
+use model::{Class, Domain, Hash, Kind, Measure, ProcessRef, Signal, Site, Strength, Target, Why, Wide};
 
 use crate::incident::{Incident, Status};
 
@@ -32,7 +32,10 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     let enough = |signal: &Signal| {
         signal.strength == Strength::Conclusive || (signal.strength == Strength::Suspicious && independent >= 2)
     };
-    let mails: Vec<&Signal> = signals.iter().filter(|s| s.class() == Class::Mail && enough(s)).collect();
+    // Above the operator's own hard rate that mail is held alone: the rate is his word, not our suspicion.
+    let hard = |s: &Signal| s.kind == Kind::MailAboveHardRate || s.also.contains(&Kind::MailAboveHardRate);
+    let mails: Vec<&Signal> =
+        signals.iter().filter(|s| s.class() == Class::Mail && (enough(s) || hard(s))).collect();
     if !mails.is_empty() && !in_force(incident, |m| matches!(m, Measure::HoldMail { .. })) {
         let queued = mails.iter().flat_map(|s| queued(s)).cloned().collect();
         chosen.push(choice("mail", Measure::HoldMail { queued }, &mails));

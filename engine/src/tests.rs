@@ -196,6 +196,13 @@ fn two_independent_suspicions_are_enough() {
 }
 
 #[test]
+fn above_the_operators_hard_rate_mail_is_held_alone() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::MailAboveHardRate, Suspicious, None, &[]);
+    play.said(expect!["open Intrusion; join MailAboveHardRate; order hold-mail; notice Restricted"]);
+}
+
+#[test]
 fn two_suspicions_of_one_class_are_not_independent() {
     let mut play = Play::new(Mode::Enforce);
     play.signal(Kind::Orphaned, Suspicious, None, &[88]);

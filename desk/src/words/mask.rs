@@ -112,7 +112,7 @@ pub fn server_words(text: &str) -> String {
 /// What became of a letter, with the server's words made safe again (they were stored).
 pub fn delivery_why(delivery: &Delivery) -> Option<String> {
     match delivery {
-        Delivery::Accepted { .. } => None,
+        Delivery::Accepted { .. } | Delivery::Withdrawn => None,
         Delivery::Waiting { why } | Delivery::Undeliverable { why } => {
             Some(server_words(why)).filter(|why| !why.is_empty())
         }
