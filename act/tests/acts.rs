@@ -1,0 +1,185 @@
+//! Orders from end to end without servers: overlap, versions, budgets, drift, dry run, guards, the serve loop.
+
+mod node;
+
+use model::packet::{FromAct, SiteHandle, ToAct};
+use model::{Failure, GateKey, Measure, Verb, Wide};
+use node::*;
+
+fn blog() -> SiteHandle {
+    site("blog.test", vec![GateKey::Nginx("blog.test".into()), GateKey::Apache("/srv/alice/blog".into())])
+}
+fn shop() -> SiteHandle {
+    site("shop.test", vec![GateKey::Nginx("shop.test".into())])
+}
+fn close(name: &str) -> Measure {
+    Measure::CloseSite { site: name.parse().unwrap() }
+}
+fn page_of(node: &Node, name: &str) -> Option<String> {
+    std::fs::read_to_string(node.gate().join("nginx").join(name)).ok()
+}
+
+#[test]
+fn a_site_closed_by_two_incidents_opens_when_both_are_lifted_and_shows_the_older() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let site_only = restriction(1, 60, close("blog.test"));
+    let sites = vec!["blog.test".parse().unwrap(), "shop.test".parse().unwrap()];
+    let all = restriction(2, 0, Measure::CloseAccount { sites, wide: Wide::ManySites });
+    done(actor.handle(impose(1, &alice(), &site_only, &[blog()])));
+    assert!(page_of(&node, "blog.test").unwrap().contains(&number(1).to_string()));
+    done(actor.handle(impose(2, &alice(), &all, &[blog(), shop()])));
+    assert!(page_of(&node, "blog.test").unwrap().contains(&number(2).to_string()), "the older one is shown");
+    let what = done(actor.handle(lift(3, &alice(), &all, false)));
+    assert!(what.contains("still closed by another"), "{what}");
+    assert_eq!(page_of(&node, "shop.test"), None);
+    assert!(page_of(&node, "blog.test").unwrap().contains(&number(1).to_string()));
+    done(actor.handle(lift(4, &alice(), &site_only, false)));
+    assert_eq!(page_of(&node, "blog.test"), None);
+    assert!(!node.gate().join("apache/srv").exists(), "no empty folders stay");
+    assert_eq!(in_force(&mut actor), []);
+}
+
+#[test]
+fn a_repeated_order_answers_from_the_journal_also_after_a_restart_and_repairs_drift() {
+    let node = Node::new();
+    let one = restriction(1, 0, close("blog.test"));
+    let first = node.open().handle(impose(1, &alice(), &one, &[blog()]));
+    let mut actor = node.open();
+    assert_eq!(actor.handle(impose(1, &alice(), &one, &[blog()])), first);
+    std::fs::remove_file(node.gate().join("nginx/blog.test")).unwrap();
+    assert!(!in_force(&mut actor)[0].1, "drift is seen");
+    let again = done(actor.handle(impose(1, &alice(), &one, &[blog()])));
+    assert!(again.starts_with("repaired"), "{again}");
+    assert!(in_force(&mut actor)[0].1);
+    std::fs::write(node.gate().join("nginx/blog.test"), "another page").unwrap();
+    assert!(!in_force(&mut actor)[0].1, "a changed page is drift too");
+    done(actor.handle(impose(2, &alice(), &one, &[blog()])));
+    assert!(in_force(&mut actor)[0].1);
+}
+
+#[test]
+fn an_order_older_than_a_lift_is_refused() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let one = restriction(1, 0, close("blog.test"));
+    done(actor.handle(lift(9, &alice(), &one, false)));
+    let why = failed(node.open().handle(impose(5, &alice(), &one, &[blog()])));
+    assert!(matches!(&why, Failure::Error(text) if text.contains("older")), "{why}");
+    assert_eq!(page_of(&node, "blog.test"), None);
+}
+
+#[test]
+fn the_fourth_account_within_an_hour_needs_a_person() {
+    let node = Node::new();
+    let who = |i: u16| account(&format!("user{i}"), 20_000 + u32::from(i));
+    let handle = |i: u16| site(&format!("s{i}.test"), vec![GateKey::Nginx(format!("s{i}.test"))]);
+    let one = |i: u16| restriction(i, 0, close(&format!("s{i}.test")));
+    let order = |i: u16| impose(u64::from(i), &who(i), &one(i), &[handle(i)]);
+    let mut actor = node.open();
+    (1..=3).for_each(|i| drop(done(actor.handle(order(i)))));
+    assert!(matches!(failed(actor.handle(order(4))), Failure::Budget(_)));
+    // A second restriction of a restricted account is no new account.
+    let second = restriction(50, 0, close("s1.test"));
+    done(actor.handle(impose(50, &who(1), &second, &[handle(1)])));
+    // The wall clock jumps a year: nothing is refilled, also after a restart.
+    node.clock.0.lock().unwrap().0 = model::Moment::parse("2027-03-21T00:00:00Z").unwrap();
+    let mut actor = node.open();
+    assert!(matches!(failed(actor.handle(order(5))), Failure::Budget(_)));
+    // A person may.
+    let verb = Verb::Impose { restriction: one(6), by_person: true };
+    done(actor.handle(node::order(6, &who(6), verb, &[handle(6)], None)));
+    node.pass_time(3601);
+    assert!(matches!(failed(actor.handle(order(7))), Failure::Budget(text) if text.contains("day")));
+    node.pass_time(86_400);
+    done(actor.handle(order(8)));
+}
+
+#[test]
+fn guards_hold_for_people_too() {
+    let node = Node::new();
+    let mut actor = node.open();
+    for (intent, uid) in [0, 33, 999, 19_999, 30_000, 65_534].into_iter().enumerate() {
+        let verb = Verb::Impose { restriction: restriction(1, 0, close("blog.test")), by_person: true };
+        let packet = order(intent as u64 + 1, &account("mallory", uid), verb, &[blog()], None);
+        assert!(matches!(failed(actor.handle(packet)), Failure::Guard(_)), "{uid}");
+    }
+    assert_eq!(page_of(&node, "blog.test"), None);
+}
+
+#[test]
+fn a_dry_run_says_the_steps_and_changes_and_journals_nothing() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let one = restriction(1, 0, close("blog.test"));
+    let before = std::fs::read(node.config.state_dir.join("journal")).unwrap();
+    match actor.handle(dry(impose(1, &alice(), &one, &[blog()]))).as_slice() {
+        [FromAct::Would { steps, .. }] => {
+            assert!(steps.len() == 2 && steps[0].contains("nginx/blog.test"), "{steps:?}")
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read(node.config.state_dir.join("journal")).unwrap(), before);
+    assert_eq!(page_of(&node, "blog.test"), None);
+    done(actor.handle(impose(1, &alice(), &one, &[blog()])));
+}
+
+#[test]
+fn what_cannot_be_closed_is_an_error_with_a_next_step_and_leaves_nothing() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let sites = vec!["blog.test".parse().unwrap(), "gone.test".parse().unwrap()];
+    let all = restriction(2, 0, Measure::CloseAccount { sites, wide: Wide::ManySites });
+    let why = failed(actor.handle(impose(1, &alice(), &all, &[blog()]))).to_string();
+    assert!(why.contains("hikeshi setup"), "{why}");
+    assert_eq!(page_of(&node, "blog.test"), None);
+    // A flag that cannot be written: the other one is taken back and the budget given back.
+    std::fs::write(node.gate().join("apache"), "in the way").unwrap();
+    for intent in 2..9 {
+        let why = failed(actor.handle(impose(intent, &alice(), &restriction(3, 0, close("blog.test")), &[blog()])));
+        assert!(matches!(&why, Failure::Error(text) if text.contains("flag file")), "{why}");
+        assert_eq!(page_of(&node, "blog.test"), None);
+        assert_eq!(in_force(&mut actor), []);
+    }
+}
+
+#[test]
+fn garbage_and_strangers_end_connections_and_never_the_loop() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut node = Node::new();
+    let path = node.folder.path().join("act.sock");
+    let listener = sys::socket::Listener::bind(&path, 0o666).unwrap();
+    let go_on = std::sync::Arc::new(AtomicBool::new(true));
+    let run = |mut actor: act::Actor, listener: sys::socket::Listener| {
+        let go_on = go_on.clone();
+        std::thread::spawn(move || {
+            act::serve(&listener, &mut actor, None, || go_on.load(Ordering::Relaxed)).unwrap();
+            listener
+        })
+    };
+    let thread = run(node.open(), listener);
+    let core = sys::socket::Connection::connect(&path).unwrap();
+    core.send(&[0xff; 100]).unwrap();
+    core.set_recv_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    assert!(core.recv(&mut [0; 64]).is_err(), "the connection was ended");
+    let core = sys::socket::Connection::connect(&path).unwrap();
+    core.send_value(&ToAct::List).unwrap();
+    assert_eq!(core.recv_value::<FromAct>().unwrap().0, FromAct::ListEnd);
+    let newer = sys::socket::Connection::connect(&path).unwrap();
+    newer.send_value(&ToAct::List).unwrap();
+    assert_eq!(newer.recv_value::<FromAct>().unwrap().0, FromAct::ListEnd);
+    assert_eq!(core.recv(&mut [0; 64]).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof, "newest wins");
+    go_on.store(false, Ordering::Relaxed);
+    let listener = thread.join().unwrap();
+
+    node.config.core_uids = vec![12_345];
+    go_on.store(true, Ordering::Relaxed);
+    let thread = run(node.open(), listener);
+    let stranger = sys::socket::Connection::connect(&path).unwrap();
+    let _ = stranger.send_value(&ToAct::List);
+    stranger.set_recv_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let end = stranger.recv(&mut [0; 64]).unwrap_err().kind();
+    assert!(matches!(end, std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset), "{end}");
+    go_on.store(false, Ordering::Relaxed);
+    thread.join().unwrap();
+}
