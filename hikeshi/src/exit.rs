@@ -60,3 +60,9 @@ impl From<std::io::Error> for CommandError {
 
 /// What a command returns.
 pub type Answer = Result<Exit, CommandError>;
+
+impl From<rustix::io::Errno> for CommandError {
+    fn from(error: rustix::io::Errno) -> CommandError {
+        CommandError::failure(std::io::Error::from(error).to_string())
+    }
+}

@@ -1,6 +1,6 @@
 //! What each part gets out of the configuration, and how the configuration file is found.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::Policy;
 use model::Span;
@@ -30,6 +30,12 @@ impl Config {
             pass: self.release.pass.0,
             ..Policy::default()
         }
+    }
+
+    /// The core's database. Its folder is the core's alone, while the state folder lets web servers through to
+    /// the gate.
+    pub fn store(&self) -> PathBuf {
+        self.paths.state.0.join("core/hikeshi.db")
     }
 
     /// Where letters go out and in whose name.
@@ -64,7 +70,7 @@ impl Config {
 
 /// The machine's own name, or `localhost`.
 fn hostname() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if !name.is_empty() && name.chars().all(plain) { name } else { "localhost".into() }
 }

@@ -166,6 +166,8 @@ pub enum ToSense {
     },
     /// Processes that are frozen by us: no signals about them.
     Frozen(Vec<Restriction>),
+    /// Accounts under a restriction: nothing about them is usual now (at most 1,000).
+    Restricted(Vec<AccountName>),
 }
 
 /// sense → core.

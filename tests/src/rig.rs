@@ -113,7 +113,7 @@ impl<'a> Rig<'a> {
             ToSense::Look { intent, .. } => {
                 heard.orders.insert(intent);
             }
-            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Frozen(_) => {}
+            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Frozen(_) | ToSense::Restricted(_) => {}
         });
         let core = spawn(program, root);
         let program = program.to_owned();
@@ -125,7 +125,7 @@ impl<'a> Rig<'a> {
     }
 
     fn view(&self) -> store::View {
-        let path = self.folder.path().join("state/hikeshi.db");
+        let path = self.folder.path().join("state/core/hikeshi.db");
         wait_for("the store", || Store::open_read_only(&path).ok())
     }
 

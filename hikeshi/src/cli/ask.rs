@@ -1,6 +1,5 @@
 //! Asks the running core, and opens its store for reading.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use model::packet::{FromCore, ToCore};
@@ -51,8 +50,7 @@ pub fn order(common: &Common, asked: &ToCore) -> Answer {
 
 /// The store, for reading; works while the core runs and when it does not.
 pub fn store(config: &Config) -> Result<View, CommandError> {
-    let path: PathBuf = config.paths.state.0.join("hikeshi.db");
-    Store::open_read_only(&path).map_err(|e| CommandError::failure(e.to_string()))
+    Store::open_read_only(config.store()).map_err(|e| CommandError::failure(e.to_string()))
 }
 
 /// Who gives an order: the login name behind sudo, else that of the uid.

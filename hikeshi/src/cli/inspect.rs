@@ -15,6 +15,7 @@ use model::{AccountEntry, AccountName, Class, Evidence, Kind, Language, Measure,
 use owo_colors::OwoColorize;
 use sense::attribution::Accounts;
 use sense::inventory::Inventory;
+use sense::mail::judge::Limits;
 use sense::mail::{Settings, Trust, Watch, Zone};
 use sense::process::{Memory, Table, Unattributed, judge};
 use serde::Serialize;
@@ -143,11 +144,7 @@ pub fn settings(config: &Config, trust: Trust) -> Result<Settings, CommandError>
         let text = p.to_string_lossy().into_owned();
         Zone::get(text.split("zoneinfo/").nth(1)?).ok()
     });
-    let limits = sense::mail::Limits {
-        burst_messages: sense::mail::Limits::default().burst_messages,
-        hard_per_hour: u32::try_from(config.mail.hard_mails_per_hour.0).ok(),
-        ..sense::mail::Limits::default()
-    };
+    let limits = Limits { hard_per_hour: u32::try_from(config.mail.hard_mails_per_hour.0).ok(), ..Limits::default() };
     Ok(Settings { key, country: country.try_into().ok(), zone: zone.unwrap_or(Zone::UTC), trust, limits })
 }
 
@@ -213,33 +210,30 @@ fn weigh(seen: &Seen) -> Vec<Weighed<'_>> {
     for finding in &seen.findings {
         by_account.entry(&finding.signal.account.name).or_default().push(finding);
     }
-    let one = |(account, findings): (&'_ AccountName, Vec<&'_ Finding>)| {
-        let trouble = match findings.iter().all(|f| f.signal.class() == Class::Load) {
-            true => Trouble::Load,
-            false => Trouble::Intrusion,
-        };
-        let at = findings.iter().map(|f| f.signal.at).max().unwrap_or(Moment::EPOCH);
-        let mut incident = Incident::new(Number::new(at, 0), trouble, at, Mode::Enforce, None);
-        for finding in &findings {
-            incident.join(finding.signal.clone());
-        }
-        let entry = seen.entries.iter().find(|e| e.account.name == *account);
-        let sites = entry.map(|e| e.sites.as_slice()).unwrap_or_default();
-        let measures: Vec<Measure> = choose(&incident, sites).into_iter().map(|c| c.measure).collect();
-        let strongest = findings.iter().filter(|f| f.signal.class() != Class::Load).map(|f| f.signal.strength).max();
-        let verdict = match strongest {
-            _ if measures.iter().any(Measure::restricts) => "malicious",
-            Some(Strength::Conclusive) => "malicious",
-            Some(Strength::Suspicious) => "suspicious",
-            _ => "benign",
-        };
-        (account, verdict, findings, measures)
+    by_account.into_iter().map(|(account, findings)| weigh_one(seen, account, findings)).collect()
+}
+
+fn weigh_one<'a>(seen: &'a Seen, account: &'a AccountName, findings: Vec<&'a Finding>) -> Weighed<'a> {
+    let trouble = match findings.iter().all(|f| f.signal.class() == Class::Load) {
+        true => Trouble::Load,
+        false => Trouble::Intrusion,
     };
-    by_account
-        .into_iter()
-        .map(one)
-        .map(|(account, verdict, findings, measures)| Weighed { account, verdict, findings, measures })
-        .collect()
+    let at = findings.iter().map(|f| f.signal.at).max().unwrap_or(Moment::EPOCH);
+    let mut incident = Incident::new(Number::new(at, 0), trouble, at, Mode::Enforce, None);
+    for finding in &findings {
+        incident.join(finding.signal.clone());
+    }
+    let entry = seen.entries.iter().find(|e| e.account.name == *account);
+    let sites = entry.map(|e| e.sites.as_slice()).unwrap_or_default();
+    let measures: Vec<Measure> = choose(&incident, sites).into_iter().map(|c| c.measure).collect();
+    let strongest = findings.iter().filter(|f| f.signal.class() != Class::Load).map(|f| f.signal.strength).max();
+    let verdict = match strongest {
+        _ if measures.iter().any(Measure::restricts) => "malicious",
+        Some(Strength::Conclusive) => "malicious",
+        Some(Strength::Suspicious) => "suspicious",
+        _ => "benign",
+    };
+    Weighed { account, verdict, findings, measures }
 }
 
 fn reason(kind: Kind) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use model::order::{Failure, Finding};
 use model::packet::{PassKey, SiteHandle, ToAct, ToDesk, ToSense};
 use model::{
-    Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, Moment, NoticeId, NoticeKind, Order,
+    Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, NoticeId, NoticeKind, Order,
     Outcome, Seen, Span, Verb,
 };
 use store::StoreError;

@@ -266,22 +266,17 @@ impl Gather<'_> {
                 None => About::Restricted, // the earlier one is no longer kept: say what is known
             },
             NoticeKind::FalseAlarm => {
-                let undone = |g: &engine::Given| match g.status {
-                    Status::Lifted(until) => Some((g, until)),
-                    Status::Lifting => Some((g, self.now)),
-                    _ => None,
+                let undone = |g: &engine::Given| {
+                    let until = match g.status {
+                        Status::Lifted(until) => until,
+                        Status::Lifting => self.now,
+                        _ => return None,
+                    };
+                    let (measure, since) = (g.restriction.measure.clone(), g.restriction.since);
+                    Some(Undone { measure, since, until })
                 };
                 About::FalseAlarm(Mistake {
-                    undone: incident
-                        .restrictions
-                        .iter()
-                        .filter_map(undone)
-                        .map(|(g, until)| Undone {
-                            measure: g.restriction.measure.clone(),
-                            since: g.restriction.since,
-                            until,
-                        })
-                        .collect(),
+                    undone: incident.restrictions.iter().filter_map(undone).collect(),
                     truth: incident.truth.clone().unwrap_or_default(),
                     late: None,
                     proof: None,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use engine::Account;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
 use model::{AccountRef, Body, BodyKind, Input, IntentId, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
@@ -37,7 +38,7 @@ pub enum Heap {
 /// Runs the core until its queue ends. `run` is the folder of the role sockets.
 pub fn run(config: Config, clock: Clock) -> Answer {
     let run = config.paths.run.0.clone();
-    let store = Store::open(&config.paths.state.0.join("hikeshi.db")).map_err(store_failed)?;
+    let store = Store::open(config.store()).map_err(store_failed)?;
     let (sender, queue) = sync_channel(256);
     let lines = Lines {
         act: Line::open(run.join("act.sock"), sender.clone(), Heap::Act),
@@ -283,6 +284,9 @@ impl Core {
         frozen.sort_by_key(|r| std::cmp::Reverse(r.since));
         frozen.truncate(64);
         self.lines.sense.send(&ToSense::Frozen(frozen));
+        let restricted = |a: &&Account| a.open_incidents().any(|i| i.in_force().next().is_some());
+        let names = self.accounts.values().filter(restricted).map(|a| a.account.name.clone()).take(1000).collect();
+        self.lines.sense.send(&ToSense::Restricted(names));
     }
 
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {

@@ -215,12 +215,12 @@ impl Play {
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 for site in Scene::sites() {
-                    let closed = act::gate::nginx_flag(&root, &site).exists();
+                    let closed = root.join("nginx").join(&site).exists();
                     let answer = desk::probe::ask(&site, "/", &model::ProbeTarget { address: web, tls: false });
                     let good = matches!(answer, desk::probe::Answer::Page { status: 200, .. });
                     if good {
                         probes.good.fetch_add(1, Ordering::Relaxed);
-                    } else if !closed && !act::gate::nginx_flag(&root, &site).exists() && site != BLOG {
+                    } else if !closed && !root.join("nginx").join(&site).exists() && site != BLOG {
                         probes.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -433,7 +433,7 @@ impl Play {
     }
 
     fn view(&self) -> Option<View> {
-        Store::open_read_only(self.config.paths.state.0.join("hikeshi.db")).ok()
+        Store::open_read_only(self.config.store()).ok()
     }
 
     fn account(&self) -> Option<Account> {

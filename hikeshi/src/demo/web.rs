@@ -39,7 +39,7 @@ async fn answer(State(sites): State<Sites>, headers: HeaderMap) -> Response<Body
     let Some(name) = sites.names.iter().find(|n| n.as_str() == name) else {
         return page(StatusCode::NOT_FOUND, "no such site here\n".into());
     };
-    match std::fs::read_to_string(act::gate::nginx_flag(&sites.gate, name)) {
+    match std::fs::read_to_string(sites.gate.join("nginx").join(name)) {
         Ok(closed) => {
             let number = number_in(&closed);
             let mut response = page(StatusCode::FORBIDDEN, closed);

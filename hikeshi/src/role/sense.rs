@@ -3,19 +3,22 @@
 //! It changes nothing and asks nothing of the network. What it tells the core waits until the batch before is
 //! stored, so that a slow disk slows the senses instead of filling memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use model::order::{Failure, Finding};
 use model::packet::{Baseline, Cursor, FromSense, ToSense};
-use model::{AccountEntry, AccountRef, Hash, Look, Measure, Moment, Outcome, ProcessRef, Restriction, Seen, Target};
+use model::{
+    AccountEntry, AccountName, AccountRef, Check, Checked, Hash, Look, Measure, Moment, Outcome, ProcessRef,
+    Restriction, Seen, Target, Verdict,
+};
 use sense::attribution::{Accounts, Attribution};
 use sense::inventory::{Inventory, generations};
-use sense::load::{Load, Usage};
+use sense::load::{self, Mounts, Patterns};
 use sense::mail::Watch;
-use sense::process::{Memory, Table, capture, judge, rescan};
+use sense::process::{Memory, SWEEP_EVERY, Table, capture, judge, rescan};
 use sys::socket::{Connection, Listener};
 
 use crate::cli::inspect::{settings, trust};
@@ -24,9 +27,6 @@ use crate::config::Config;
 use crate::exit::{Answer, CommandError};
 use crate::role::is_trusted;
 
-/// How often the processes are looked at. Five seconds cost well under 1 % of a core with 3,000 processes
-/// (`cargo bench --bench sweep` prints it).
-const SWEEP: Duration = Duration::from_secs(5);
 /// How often in a demo, whose clock runs faster.
 const SWEEP_TOLD: Duration = Duration::from_millis(250);
 /// How often the mail log is read.
@@ -77,11 +77,13 @@ struct Senses<'a> {
     accounts: Accounts,
     table: Option<Table>,
     memory: Memory,
-    load: Load,
+    load: load::Watch,
+    mounts: Mounts,
     mail: Option<Watch>,
     cursors: HashMap<String, Cursor>,
     baselines: Vec<Baseline>,
     frozen: HashSet<ProcessRef>,
+    restricted: BTreeSet<AccountName>,
     waiting: Vec<Finding>,
     batch: u64,
     stored: u64,
@@ -100,11 +102,13 @@ impl<'a> Senses<'a> {
             accounts: Accounts::default(),
             table: None,
             memory: Memory::default(),
-            load: Load::default(),
+            load: load::Watch::default(),
+            mounts: mounts(),
             mail: None,
             cursors: HashMap::new(),
             baselines: Vec::new(),
             frozen: HashSet::new(),
+            restricted: BTreeSet::new(),
             waiting: Vec::new(),
             batch: 0,
             stored: 0,
@@ -120,7 +124,7 @@ impl<'a> Senses<'a> {
         let mut swept = None::<Instant>;
         let mut read = None::<Instant>;
         let mut looked = Instant::now();
-        let sweep = if self.clock.is_told() { SWEEP_TOLD } else { SWEEP };
+        let sweep = if self.clock.is_told() { SWEEP_TOLD } else { Duration::from_micros(SWEEP_EVERY.0 as u64) };
         let due = |last: Option<Instant>, pause: Duration| last.is_none_or(|then| then.elapsed() >= pause);
         loop {
             match orders.recv_timeout(sweep.min(READ) / 2) {
@@ -172,7 +176,9 @@ impl<'a> Senses<'a> {
             }
             Err(error) => tracing::error!(error, "the mail log is not read"),
         }
-        self.baselines.iter().for_each(|b| self.load.know(b));
+        for baseline in &self.baselines {
+            self.load.learnt(baseline.clone());
+        }
     }
 
     /// Reads the inventory anew and tells the core what changed.
@@ -251,10 +257,23 @@ impl<'a> Senses<'a> {
         for stray in judgement.unattributed {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
         }
-        let usage = Usage::of(&table, accounts, real);
-        self.waiting.extend(self.load.judge(usage, self.clock.now()));
-        let blind = table.blind_lines();
-        self.blind = blind;
+        let look = load::Look {
+            table: &table,
+            who: accounts,
+            accounts: accounts.entries(),
+            uses: &self.mounts.read(&Patterns::default(), accounts.entries()),
+            requests: &BTreeMap::new(),
+            restricted: &self.restricted,
+            cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            pressure: std::fs::read_to_string("/proc/pressure/cpu").ok().and_then(|text| load::pressure(&text)),
+            now: real,
+        };
+        for mut finding in self.load.observe(&look) {
+            finding.signal.at = self.clock.now();
+            finding.signal.since = self.clock.of(finding.signal.since);
+            self.waiting.push(finding);
+        }
+        self.blind = table.blind_lines();
         self.table = Some(table);
     }
 
@@ -265,7 +284,7 @@ impl<'a> Senses<'a> {
         }
         let cursor = self.mail.as_ref().and_then(|w| w.cursor(self.clock.now()));
         let mut baselines = self.mail.as_mut().map(Watch::take_baselines).unwrap_or_default();
-        baselines.extend(self.load.take_baselines());
+        baselines.extend(self.load.changed());
         self.baselines = baselines.split_off(baselines.len().min(BASELINES));
         let more = self.waiting.len().min(FINDINGS);
         let findings: Vec<Finding> = self.waiting.drain(..more).collect();
@@ -288,6 +307,7 @@ impl<'a> Senses<'a> {
         match order {
             ToSense::Stored(batch) => self.stored = self.stored.max(batch),
             ToSense::Frozen(restrictions) => self.frozen = processes(&restrictions),
+            ToSense::Restricted(accounts) => self.restricted = accounts.into_iter().collect(),
             ToSense::Look { intent, account, look, evidence } => {
                 let (seen, capture) = self.look(&account, look, &evidence);
                 let outcome = Outcome { intent, seen };
@@ -317,14 +337,24 @@ impl<'a> Senses<'a> {
                 if let Some(watch) = &self.mail {
                     checked.push(watch.checked(account, since, self.clock.now()));
                 }
-                checked.push(self.load.checked(account, self.clock.now()));
+                checked.push(self.load_now(account));
                 (Seen::Rescanned(checked), None)
             }
             Look::Capture { .. } | Look::Probe { .. } => failed("not a look for the senses".into()),
         }
     }
 
-    fn processes_now(&self, entry: &AccountEntry, restrictions: &[Restriction], evidence: &[model::Evidence]) -> Vec<model::Checked> {
+    /// Load against what is usual; without a history nothing can be said.
+    fn load_now(&self, account: &AccountRef) -> Checked {
+        let verdict = match self.load.is_usual(&account.name) {
+            Some(true) => Verdict::Clean { count: 1 },
+            Some(false) => Verdict::Found { place: "CPU".to_owned() },
+            None => Verdict::NotChecked { why: "no_baseline".to_owned() },
+        };
+        Checked { check: Check::Load, at: self.clock.now(), verdict }
+    }
+
+    fn processes_now(&self, entry: &AccountEntry, restrictions: &[Restriction], evidence: &[model::Evidence]) -> Vec<Checked> {
         let real = crate::clock::system_now();
         let tenant = |uid| self.accounts.is_tenant(uid);
         // A verification looks anew, not at what the last sweep kept.
@@ -350,4 +380,10 @@ fn processes(restrictions: &[Restriction]) -> HashSet<ProcessRef> {
         _ => None,
     });
     all.flatten().collect()
+}
+
+/// Where this node's control groups are; none where they cannot be found.
+fn mounts() -> Mounts {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    Mounts::find(&table, Path::new("/"))
 }

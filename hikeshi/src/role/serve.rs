@@ -27,9 +27,8 @@ pub struct ServeArgs {}
 /// Runs until SIGTERM or SIGINT.
 pub fn serve(common: &Common, _: ServeArgs) -> Answer {
     let config = crate::parts::load(&common.config)?;
-    for folder in [&config.paths.run.0, &config.paths.state.0] {
-        make_private(folder)?;
-    }
+    make_folder(&config.paths.run.0, 0o700)?;
+    make_folder(&config.paths.state.0, 0o711)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -55,12 +54,12 @@ pub fn serve(common: &Common, _: ServeArgs) -> Answer {
     Ok(Exit::Ok)
 }
 
-/// Makes a folder that only we can enter; an existing one keeps its mode.
-fn make_private(folder: &Path) -> Result<(), CommandError> {
+/// Makes a folder with this mode; an existing one keeps its own.
+fn make_folder(folder: &Path, mode: u32) -> Result<(), CommandError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(folder)
         .map_err(|e| CommandError::failure(format!("cannot make {}: {e}; set [paths] in the configuration", folder.display())))
 }

@@ -1,0 +1,75 @@
+//! The act role: hands the parsed configuration to `act` and serves the core.
+
+use std::ops::RangeInclusive;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use act::{Actor, Budgets, PostfixConfig, Reach, SystemClock};
+use model::{Hash, Moment};
+use sys::socket::{Connection, Listener};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exit::{Answer, CommandError, Exit};
+
+/// Serves until the process ends. With `hand`, only processes that are handed over there may be touched.
+pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
+    let path = config.paths.run.0.join("act.sock");
+    let hands = hand.map(Connection::inherited).transpose()?;
+    let parts = config.act(hands.is_some());
+    let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
+    let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
+    let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    act::serve(&listener, &mut actor, hands, || true)?;
+    Ok(Exit::Ok)
+}
+
+/// Expiries follow the story's clock; budgets follow the kernel's, which nobody can advance.
+struct Told(Clock);
+
+impl act::Clock for Told {
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+    fn uptime(&self) -> (Hash, u64) {
+        SystemClock.uptime()
+    }
+}
+
+impl Config {
+    /// What `act` may touch and where. `handed`: a demo or story, where nothing but what is handed over may be.
+    fn act(&self, handed: bool) -> act::Config {
+        let range = &self.node.tenant_uids;
+        let state = &self.paths.state.0;
+        let limits = &self.limits;
+        let accounts = accounts(&self.node.passwd.0, range.first..=range.last);
+        let share = accounts * limits.accounts_per_day_percent.0.max(0) as u64 / 100;
+        act::Config {
+            reach: match handed {
+                true => Reach::Handed { folder: state.parent().unwrap_or(state).to_owned() },
+                false => Reach::Uids(range.first..=range.last),
+            },
+            budgets: Budgets {
+                accounts_per_hour: limits.accounts_per_hour.0.max(0) as u32,
+                accounts_per_day: (share as u32).max(limits.accounts_per_day.0.max(0) as u32),
+            },
+            state_dir: state.join("act"),
+            gate_dir: self.paths.gate.0.clone(),
+            portal: self.notice.portal_url.as_ref().map(|u| u.0.clone()).unwrap_or_default(),
+            unavailable: false,
+            postfix: Some(PostfixConfig {
+                config_dir: self.mail.postfix_config_dir.0.clone(),
+                hold_file: self.mail.hold_file.0.clone(),
+            }),
+            cgroups: !handed,
+            core_uids: vec![rustix::process::geteuid().as_raw()],
+        }
+    }
+}
+
+/// How many accounts passwd(5) has in this range, for the budget that is a share of them. The file is root's.
+fn accounts(passwd: &Path, range: RangeInclusive<u32>) -> u64 {
+    let text = std::fs::read(passwd).unwrap_or_default();
+    let uid = |line: &[u8]| std::str::from_utf8(line.split(|b| *b == b':').nth(2)?).ok()?.parse::<u32>().ok();
+    text.split(|b| *b == b'\n').filter_map(uid).filter(|uid| range.contains(uid)).count() as u64
+}
