@@ -33,7 +33,7 @@ impl Store {
     /// Opens the database for writing, and creates it when there is none.
     ///
     /// The folder is created with mode 0700, files with 0600; wider ones that exist are refused. The whole file
-    /// is checked (`quick_check`), which takes about a second a gigabyte.
+    /// is checked (`quick_check`); the time for it grows with the file.
     ///
     /// # Errors
     /// [`StoreError::Held`] while another process writes, [`StoreError::Damaged`], [`StoreError::Newer`],
