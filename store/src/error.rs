@@ -57,7 +57,7 @@ pub enum StoreError {
     Busy,
     /// The disk failed: what the kernel now says about the file cannot be trusted any more.
     Disk(rusqlite::Error),
-    /// The disk failed before; this store takes nothing more.
+    /// The disk failed or the file went away before; this store takes nothing more.
     Broken,
     /// An event has a format that this build does not know.
     UnknownFormat {
@@ -117,7 +117,8 @@ impl From<rusqlite::Error> for StoreError {
             ErrorCode::DiskFull => StoreError::Full,
             // The index of the write-ahead log could not grow: a full disk under another name.
             ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StoreError::Full,
-            ErrorCode::SystemIoFailure => StoreError::Disk(error),
+            // A file system that turns read-only has found a fault of its own.
+            ErrorCode::SystemIoFailure | ErrorCode::ReadOnly => StoreError::Disk(error),
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Damaged { what: error.to_string() },
             _ => StoreError::Sqlite(error),
@@ -174,7 +175,9 @@ impl fmt::Display for StoreError {
                 "the disk under the database failed ({source}). Nothing more is stored or done until a restart; \
                  restrictions stay in force. Next: look at the kernel log and the disk, then restart Hikeshi"
             ),
-            Broken => write!(f, "the disk under the database failed before. Next: look at the disk, restart Hikeshi"),
+            Broken => {
+                write!(f, "the database failed before. Next: see the first error in the log, then restart Hikeshi")
+            }
             UnknownFormat { seq, format } => write!(
                 f,
                 "event {seq} has format {format}, this Hikeshi knows {}. Next: install the version that wrote it",

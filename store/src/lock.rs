@@ -14,7 +14,7 @@ use crate::open::beside;
 /// Held as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -40,7 +40,16 @@ impl Lock {
         file.set_len(0).map_err(failed())?;
         file.rewind().map_err(failed())?;
         writeln!(file, "{}", std::process::id()).map_err(failed())?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Gives the lock back in so many words: a child that was forked and has not yet run its program shares the
+    /// open file, and would hold the lock for that long.
+    fn drop(&mut self) {
+        // Closing the file gives it back too; an error here has no one to act on it.
+        let _ = self.file.unlock();
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::ops::Deref;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -21,6 +21,8 @@ pub struct Store {
     pub(crate) view: View,
     /// The last event's place, so that a commit need not ask for it.
     pub(crate) last_seq: u64,
+    /// The path and what it led to when it was opened: device and inode.
+    file: (PathBuf, (u64, u64)),
     /// After a failed disk write the kernel may call lost pages clean: nothing is trusted until a restart.
     broken: bool,
     // Last field: dropped after the connection is closed.
@@ -31,7 +33,7 @@ impl Store {
     /// Opens the database for writing, and creates it when there is none.
     ///
     /// The folder is created with mode 0700, files with 0600; wider ones that exist are refused. The whole file
-    /// is checked (`quick_check`), which takes about a second a gigabyte.
+    /// is checked (`quick_check`); the time for it grows with the file.
     ///
     /// # Errors
     /// [`StoreError::Held`] while another process writes, [`StoreError::Damaged`], [`StoreError::Newer`],
@@ -50,16 +52,17 @@ impl Store {
                 let what = format!("{} is not a plain file", path.display());
                 return Err(StoreError::Damaged { what });
             }
-            // Ours is never empty, so this one lost everything; SQLite would take it for a new database.
+            // Ours is never empty, so this one lost everything; SQLite would delete its log as well.
             Ok(there) if there.len() == 0 => {
                 return Err(StoreError::Damaged { what: format!("{} is empty", path.display()) });
             }
             Ok(_) => private(path, 0o600)?,
         }
         let conn = ready(path)?;
+        let file = (path.to_owned(), identity(path)?);
         let view = View { conn };
         let last_seq = view.last_seq()?;
-        Ok(Store { view, last_seq, broken: false, _lock: lock })
+        Ok(Store { view, last_seq, file, broken: false, _lock: lock })
     }
 
     /// Opens the database for reading, also while another process writes.
@@ -93,6 +96,13 @@ impl Store {
         if self.broken {
             return Err(StoreError::Broken);
         }
+        // SQLite would go on writing into a file that has no name any more, and a restart would not find it.
+        let (path, opened) = &self.file;
+        if identity(path).ok() != Some(*opened) {
+            self.broken = true;
+            let what = format!("{} was moved or deleted while it was in use", path.display());
+            return Err(StoreError::Damaged { what });
+        }
         let conn = &mut self.view.conn;
         let written = conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -124,6 +134,12 @@ pub(crate) fn folder(path: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// Which file this is, whatever it is called.
+fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
+    let found = fs::metadata(path).map_err(StoreError::file(format!("look at {}", path.display())))?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// Makes a new name in this folder survive a power loss.

@@ -45,7 +45,7 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
         BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 
     -- Orders under way: the order itself is read from its event. A row goes when the order is done; rows that
-    -- stayed would need an index, which each commit would have to write (a sixth of the time of small ones).
+    -- stayed would need an index, which each commit would have to write.
     CREATE TABLE outbox (
         seq     INTEGER PRIMARY KEY REFERENCES events (seq),
         tries   INTEGER NOT NULL DEFAULT 0,

@@ -75,7 +75,8 @@ impl View {
         self.all(&sql, params![account.as_str(), place(after_seq)], row::event)
     }
 
-    /// Events of this name up to and including that moment, in order: the account as it was then.
+    /// Events of this name whose time is at most that moment, in the order of the log: the account as it was
+    /// then. (A clock that was set back makes times that are not in that order.)
     pub fn events_until(&self, account: &AccountName, moment: Moment) -> Result<Vec<Stored>, StoreError> {
         let sql = format!("SELECT {EVENT} FROM events e WHERE name = ? AND at <= ? ORDER BY seq");
         self.all(&sql, params![account.as_str(), moment.0], row::event)

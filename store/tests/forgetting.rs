@@ -7,6 +7,7 @@ use std::path::Path;
 
 use draw::Draw;
 use model::{AccountEntry, AccountRef, Body, BodyKind, Contact, Language, Moment, Role};
+use rusqlite::Connection;
 use store::{Attempt, Batch, Store};
 
 /// Stands in every letter, evidence and address below, and nowhere else.
@@ -85,6 +86,17 @@ fn no_byte_of_a_person_is_left_after_its_time() {
         assert_eq!(sung_in(&state), [""; 0], "seed {seed}: in a backup");
         assert_eq!(store.event_range(0, u32::MAX).unwrap().len() as u64, events, "events stay");
     }
+}
+
+#[test]
+fn deleting_without_overwriting_would_be_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    drop(live(&state, 1));
+    let naive = Connection::open(state.join("hikeshi.db")).unwrap();
+    naive.execute_batch("PRAGMA secure_delete = OFF; DELETE FROM bodies; DELETE FROM accounts;").unwrap();
+    naive.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    assert_eq!(sung_in(&state), ["hikeshi.db"]);
 }
 
 #[test]

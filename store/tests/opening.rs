@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use draw::Draw;
+use model::{Body, BodyKind, Moment};
 use rusqlite::Connection;
 use store::{Batch, Store, StoreError};
 use tempfile::TempDir;
@@ -108,7 +109,11 @@ fn a_newer_database_is_refused_and_kept() {
 #[test]
 fn what_is_not_our_database_is_refused_and_kept() {
     let foreign = |path: &Path| Connection::open(path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    let empty = |path: &Path| fs::write(path, "").unwrap();
+    // SQLite deletes the log of an empty file: what it holds would be lost with it.
+    let empty = |path: &Path| {
+        fs::write(path, "").unwrap();
+        fs::write(beside(path, "-wal"), "frames").unwrap();
+    };
     let letter = |path: &Path| fs::write(path, "Dear customer, ".repeat(1000)).unwrap();
     let lost_but_its_log = |path: &Path| fs::write(beside(path, "-wal"), "frames").unwrap();
     let link = |path: &Path| symlink("/nowhere", path).unwrap();
@@ -120,10 +125,11 @@ fn what_is_not_our_database_is_refused_and_kept() {
         if path(&folder).is_file() {
             fs::set_permissions(path(&folder), Permissions::from_mode(0o600)).unwrap();
         }
-        let before = fs::read(path(&folder)).ok();
+        let files = || ["", "-wal"].map(|ending| fs::read(beside(&path(&folder), ending)).ok());
+        let before = files();
         let refused = Store::open(path(&folder)).unwrap_err();
         assert!(matches!(refused, StoreError::Damaged { .. }), "{at}: {refused}");
-        assert!(fs::read(path(&folder)).ok() == before, "{at}");
+        assert!(files() == before, "{at}");
     }
 }
 
@@ -158,6 +164,48 @@ fn damage_anywhere_is_found_or_harmless_and_the_file_is_kept() {
 }
 
 #[test]
+fn a_row_that_breaks_a_rule_of_its_table_is_damage() {
+    let folder = filled(3);
+    let forged = Connection::open(path(&folder)).unwrap();
+    forged.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    forged.execute("INSERT INTO settings VALUES ('key', ?)", ["x".repeat(5000)]).unwrap();
+    drop(forged);
+    let refused = Store::open(path(&folder)).unwrap_err().to_string();
+    assert!(refused.starts_with("the database is damaged: CHECK constraint failed in settings. It was"), "{refused}");
+}
+
+#[test]
+fn damage_beside_a_log_of_a_killed_writer_keeps_both_files() {
+    let killed = tempfile::tempdir().unwrap();
+    let (database, log) = (path(&killed), beside(&path(&killed), "-wal"));
+    let folder = filled(400);
+    let mut store = Store::open(path(&folder)).unwrap();
+    store.commit(&Batch { events: vec![Draw(1).event(4)], ..Batch::default() }).unwrap();
+    // What is on the disk now is what a kill leaves behind.
+    drop(Store::open(&database).unwrap());
+    fs::copy(path(&folder), &database).unwrap();
+    fs::copy(beside(&path(&folder), "-wal"), &log).unwrap();
+    OpenOptions::new().write(true).open(&database).unwrap().write_all_at(&[0xa5; 4096], 20 * 4096).unwrap();
+    let before = (fs::read(&database).unwrap(), fs::read(&log).unwrap());
+    assert!(!before.1.is_empty());
+    assert!(matches!(Store::open(&database), Err(StoreError::Damaged { .. })));
+    assert!((fs::read(&database).unwrap(), fs::read(&log).unwrap()) == before);
+}
+
+#[test]
+fn a_database_that_was_taken_away_acknowledges_nothing_more() {
+    let folder = filled(1);
+    let mut store = Store::open(path(&folder)).unwrap();
+    let aside = beside(&path(&folder), ".aside");
+    fs::rename(path(&folder), &aside).unwrap();
+    fs::copy(&aside, path(&folder)).unwrap();
+    let batch = Batch { events: vec![Draw(1).event(4)], ..Batch::default() };
+    let refused = store.commit(&batch).unwrap_err();
+    assert!(refused.to_string().contains("was moved or deleted while it was in use"), "{refused}");
+    assert!(matches!(store.commit(&batch), Err(StoreError::Broken)));
+}
+
+#[test]
 fn a_file_cut_short_is_refused_and_kept() {
     let sound = filled(400);
     let bytes = fs::read(path(&sound)).unwrap();
@@ -174,17 +222,21 @@ fn a_file_cut_short_is_refused_and_kept() {
 fn a_backup_opens_is_private_and_overwrites_nothing() {
     let folder = filled(400);
     let mut store = Store::open(path(&folder)).unwrap();
+    let large = |at| Body { kind: BodyKind::Capture, expires: Moment(9), bytes: vec![at; store::ROW_BYTES_MAX] };
+    store.commit(&Batch { bodies: (0..12).map(large).collect(), ..Batch::default() }).unwrap();
     let reader = Store::open_read_only(path(&folder)).unwrap();
     let copy = folder.path().join("state/copy.db");
     let mut told = Vec::new();
     reader
         .backup_to(&copy, |done, all| {
             told.push((done, all));
+            assert!(told.len() < 100, "the copy begins anew with each commit");
             // The writer goes on meanwhile, and the copy stays one of before.
             store.commit(&Batch { events: vec![Draw(1).event(4)], ..Batch::default() }).unwrap();
         })
         .unwrap();
-    assert!(told.last().is_some_and(|(done, all)| done == all && *all > 10), "{told:?}");
+    assert!(told.len() > 2 && told.iter().all(|(_, all)| *all == told[0].1), "{told:?}");
+    assert!(told.is_sorted() && told.last().is_some_and(|(done, all)| done == all), "{told:?}");
     assert_eq!(mode(&copy), 0o600);
     assert!(!beside(&copy, ".part").exists() && !beside(&copy, "-wal").exists());
     let before = fs::read(&copy).unwrap();

@@ -186,10 +186,10 @@ impl Draw {
         }
     }
 
-    /// Any fact of this place in the list.
+    /// Any fact of this place in the list, which begins again at its end.
     pub fn fact(&mut self, variant: usize) -> Fact {
         let incident = self.number();
-        match variant {
+        match variant % Draw::FACTS {
             0 => Fact::IncidentOpened {
                 incident,
                 trouble: self.of(&[Trouble::Intrusion, Trouble::Load]),
