@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Account, Policy, step};
-use model::{AccountRef, Event, Input, Intent, IntentId, Mode, Moment, Outcome};
+use engine::{Account, Policy, Status, step};
+use model::{AccountRef, Event, Input, Intent, IntentId, Mode, Moment, Order, Outcome};
 
 use crate::render::{Names, lines};
 use crate::story::{Said, Story};
@@ -95,12 +95,22 @@ impl Played<'_> {
 
     /// Answers every order until only verifications wait for their verdict.
     fn settle(&mut self, now: Moment) {
-        let open = |p: &BTreeMap<IntentId, Intent>| {
-            p.values().find_map(|i| Some((i.clone(), world::answer(self.story, &i.order)?)))
-        };
-        while let Some((intent, seen)) = open(&self.pending) {
+        while let Some((intent, seen)) = self.answerable() {
             self.outcome(&intent, now, seen);
         }
+    }
+
+    /// The oldest order that the core would have sent by now and that the world answers: a letter leaves when the
+    /// restrictions that it speaks of are settled.
+    fn answerable(&self) -> Option<(Intent, model::Seen)> {
+        let left = |intent: &&Intent| match &intent.order {
+            Order::Tell { notice, .. } => {
+                let incident = self.accounts[&intent.account].incident(notice.incident);
+                incident.is_none_or(|i| i.restrictions.iter().all(|g| g.status != Status::Ordered))
+            }
+            _ => true,
+        };
+        self.pending.values().filter(left).find_map(|i| Some((i.clone(), world::answer(self.story, &i.order)?)))
     }
 
     fn outcome(&mut self, intent: &Intent, now: Moment, seen: model::Seen) {
@@ -117,6 +127,9 @@ impl Played<'_> {
             account.apply(id, &event);
             if let Some(intent) = event.intent(id) {
                 self.pending.insert(id, intent);
+            }
+            if let model::Fact::NoticeSeen { notice, delivery: model::Delivery::Withdrawn } = &event.fact {
+                self.pending.retain(|_, i| !matches!(&i.order, Order::Tell { notice: n, .. } if n == notice));
             }
             if matches!(event.fact, model::Fact::IncidentOpened { .. }) {
                 self.serial += 1;

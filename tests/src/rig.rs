@@ -222,12 +222,17 @@ impl<'a> Rig<'a> {
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE * 3, "{}: the story does not settle", self.story.name);
-            let waiting = self.outstanding();
-            let open = waiting.into_iter().map(|id| self.intent(id)).find_map(|i| {
-                let seen = world::answer(self.story, &i.order)?;
-                Some((i, seen))
-            });
-            let Some((intent, seen)) = open else { return };
+            let waiting: Vec<Intent> = self.outstanding().into_iter().map(|id| self.intent(id)).collect();
+            let answerable = |i: &&Intent| world::answer(self.story, &i.order).is_some();
+            if !waiting.iter().any(|i| answerable(&i)) {
+                return;
+            }
+            // Only what the core has really sent can be answered: letters wait until restrictions are settled.
+            let sent = self.heard.lock().expect("no panic holds this").orders.clone();
+            let Some(intent) = waiting.iter().filter(answerable).find(|i| sent.contains(&i.id)).cloned() else {
+                continue;
+            };
+            let Some(seen) = world::answer(self.story, &intent.order) else { continue };
             self.answer(&intent, seen);
             self.maybe_kill();
         }
@@ -332,6 +337,7 @@ fn configuration(root: &Path, story: &Story) -> String {
     let mode = format!("{:?}", mode(story)).to_lowercase();
     format!(
         "mode = \"{mode}\"\n\
+         [release]\nstage_minutes = 10\n\
          [notice]\noperator_mail = \"ops@host.example\"\n\
          [paths]\nstate = \"{root}/state\"\nrun = \"{root}/run\"\ngate = \"{root}/gate\"\n"
     )

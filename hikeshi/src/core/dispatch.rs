@@ -15,6 +15,8 @@ use super::{Core, letters};
 
 /// An order that was sent and not answered for so long is sent again (every role answers a repeated one).
 const RESEND: Duration = Duration::from_secs(120);
+/// Pause before a lift that failed is asked for again.
+const LIFT_AGAIN: Span = Span::secs(30);
 /// A notice waits at most so long for the restrictions that it speaks of.
 const SETTLE: Span = Span::secs(60);
 
@@ -182,6 +184,14 @@ impl Core {
                 Some(pause) => turn_later = Some((pending.tries, pause, why.clone())),
                 None => seen = Seen::Told(Delivery::Undeliverable { why: format!("given up after {} tries: {why}", pending.tries) }),
             }
+        }
+        if let (Order::Act(Verb::Lift { .. }), Seen::Failed(why)) = (&pending.intent.order, &seen)
+            && !matches!(why, Failure::Gone(_))
+        {
+            // What is lifted must open at last: it is asked again until it is done; a person hears of it once.
+            pending.tries += 1;
+            pending.sent = None;
+            turn_later = Some((pending.tries, LIFT_AGAIN, why.to_string()));
         }
         let mut turn = self.turn()?;
         match turn_later {
