@@ -28,7 +28,12 @@ pub struct Actor {
     hands: Hands,
     clock: Box<dyn Clock>,
     steps: Steps,
+    /// Uptime before which half-done acts are not tried again.
+    retry_at: u64,
 }
+
+/// Seconds between two tries to finish or take back what was left half done.
+const RETRY: u64 = 10;
 
 /// An order as it came.
 struct Order {
@@ -74,7 +79,7 @@ impl Actor {
         let mail = config.postfix.as_ref().map(Mail::open).transpose().map_err(io::Error::other)?;
         let gate = Dir::open_own(&config.gate_dir)?;
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)?;
-        let mut actor = Actor { config, gate, ice, mail, journal, hands, clock, steps };
+        let mut actor = Actor { config, gate, ice, mail, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
         Ok(actor)
     }
@@ -91,12 +96,16 @@ impl Actor {
 
     /// Ends passes whose time is over and finishes what was left half done.
     pub fn tick(&mut self) {
-        let now = self.clock.now();
+        let (now, (_, uptime)) = (self.clock.now(), self.clock.uptime());
         let unfinished: Vec<Held> =
             self.book().held.values().filter(|h| h.standing != Standing::InForce).cloned().collect();
+        let unfinished = if uptime >= self.retry_at { unfinished } else { Vec::new() };
         for held in unfinished {
             let id = held.restriction.id;
-            let Ok(what) = self.take_back(&held) else { continue };
+            let Ok(what) = self.take_back(&held) else {
+                self.retry_at = uptime + RETRY;
+                continue;
+            };
             let record = match held.standing {
                 Standing::Lifting { .. } => Record::Answered(id, FromAct::Done { intent: held.intent, what }),
                 _ => Record::TakenBack(id),
@@ -219,7 +228,7 @@ impl Actor {
         self.write(Record::Lifting(id, order.intent, end_processes))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().unwrap_or(held);
-        let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every second)")))?;
+        let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
         self.answer(id, FromAct::Done { intent: order.intent, what })
     }
 

@@ -158,6 +158,14 @@ fn mail_of_one_uid_is_held_and_flows_again_and_a_crash_leaves_nothing_half_done(
     }
     assert!(in_force(&mut actor)[0].1);
 
+    // Mail that comes in from another Postfix carries the same words; a line without our host would hold it.
+    let foreign = format!("Received: by mx.example.org (Postfix, from userid {uid})");
+    let table = format!("regexp:{}", bed.hold_file.display());
+    assert_eq!(tool("postmap", &bed.config, &["-q", &foreign, &table]), "");
+    let naive = bed.folder.join("etc/hikeshi/naive");
+    std::fs::write(&naive, format!("/^Received:.*from userid {uid}\\)/ HOLD\n")).unwrap();
+    assert_eq!(tool("postmap", &bed.config, &["-q", &foreign, &format!("regexp:{}", naive.display())]), "HOLD\n");
+
     // A second incident holds the same uid; lifting one is not enough.
     let two = restriction(2, 5, hold(vec![]));
     done(actor.handle(impose(2, &who, &two, &[])));
@@ -215,6 +223,7 @@ fn crashes(bed: &Bed, who: &AccountRef) {
                 }
             }));
             let died = catch_unwind(AssertUnwindSafe(|| actor.handle(packet.clone()))).is_err();
+            drop(actor);
             let mut actor = node.open();
             let list = in_force(&mut actor);
             assert!(list.iter().all(|(_, holds, _)| *holds), "step {n}: {list:?}");
