@@ -110,6 +110,15 @@ fn guards_hold_for_people_too() {
 }
 
 #[test]
+fn a_gate_that_the_web_server_cannot_see_is_refused_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = Node::new();
+    std::fs::set_permissions(node.folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let why = act::Actor::open(node.config.clone()).err().unwrap().to_string();
+    assert!(why.contains("chmod o+x"), "{why}");
+}
+
+#[test]
 fn a_dry_run_says_the_steps_and_changes_and_journals_nothing() {
     let node = Node::new();
     let mut actor = node.open();

@@ -37,10 +37,10 @@ fn each_means(test: impl Fn(&Node)) {
         let node = Node::new();
         match sys::cgroup::Freezer::find() {
             Some(_) => test(&node),
-            None => eprintln!("SKIPPED: no freezer cgroup"),
+            None => skipped("no freezer cgroup"),
         }
     } else {
-        eprintln!("SKIPPED: other uids and freezers need root");
+        skipped("other uids and freezers need root");
     }
 }
 

@@ -159,7 +159,7 @@ fn passes(node: &Node, server: &Server, actor: &mut act::Actor, site: &SiteHandl
 #[test]
 fn nginx_closes_by_the_name_of_the_block_whatever_the_client_says() {
     if !Path::new("/usr/sbin/nginx").exists() || !is_root() {
-        eprintln!("SKIPPED: nginx is not installed or this is not root");
+        skipped("nginx is not installed or this is not root");
         return;
     }
     let (node, port) = (Node::new(), 17_151);
@@ -213,7 +213,7 @@ server {{ listen 127.0.0.1:{port}; {include} server_name ~^re\\d+\\.test$; root 
 #[test]
 fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
     if !Path::new("/usr/sbin/apache2").exists() || !is_root() {
-        eprintln!("SKIPPED: Apache is not installed or this is not root");
+        skipped("Apache is not installed or this is not root");
         return;
     }
     let (node, port) = (Node::new(), 17_161);

@@ -25,7 +25,7 @@ struct Bed {
 impl Bed {
     fn find() -> Option<Bed> {
         let (Ok(folder), Ok(uids)) = (std::env::var("HK_BED"), std::env::var("HK_BED_UIDS")) else {
-            eprintln!("SKIPPED: no Postfix; set HK_BED to a test bed's folder and HK_BED_UIDS to two of its uids");
+            skipped("no Postfix; set HK_BED to a test bed's folder and HK_BED_UIDS to two of its uids");
             return None;
         };
         let folder = PathBuf::from(folder);

@@ -15,6 +15,12 @@ use model::{
     RestrictionId, Verb, Why,
 };
 
+/// Says on the real stderr, past the test runner's capture, that something was not tested.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// The uid of test accounts: a free one when we are root, else our own.
 pub fn test_uid() -> u32 {
     let own = rustix::process::geteuid().as_raw();
