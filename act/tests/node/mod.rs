@@ -82,6 +82,11 @@ impl Node {
         Node { folder, config, clock: Turned(Arc::new(Mutex::new(start))) }
     }
 
+    /// The same folders with a configuration that can be changed.
+    pub fn with_config(&self) -> Node {
+        Node { folder: tempfile::tempdir().unwrap(), config: self.config.clone(), clock: self.clock.clone() }
+    }
+
     pub fn open(&self) -> Actor {
         self.open_with(Box::new(|_| {}))
     }
