@@ -245,7 +245,10 @@ fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
         )
     };
     // An application behind the server: its requests never touch the document root.
-    let proxied = format!("ServerName app.test\nProxyPass / http://127.0.0.1:{}/", port + 1);
+    let proxied = format!(
+        "ServerName app.test\nProxyPass / http://127.0.0.1:{}/\n<Location \"/\">\nRequire all granted\n</Location>",
+        port + 1
+    );
     let include = format!("Include {f}/gate.conf");
     let names = "ServerName site.test\nServerAlias alias.test *.wild.test";
     let conf = format!(
