@@ -34,7 +34,9 @@ impl Bed {
         let hold = folder.join("etc/hikeshi");
         std::fs::create_dir_all(&hold).unwrap();
         std::fs::write(hold.join("hold"), "").unwrap();
-        let checks = tool("postconf", &config, &["-h", "header_checks"]).trim().to_owned();
+        let ours = format!("regexp:{}", hold.join("hold").display());
+        let checks = tool("postconf", &config, &["-h", "header_checks"]);
+        let checks = checks.split_whitespace().filter(|table| *table != ours).collect::<Vec<_>>().join(" ");
         let bed = Bed { folder, config, hold_file: hold.join("hold"), uids: [uids[0], uids[1]], checks };
         bed.set(&format!("header_checks=regexp:{} {}", bed.hold_file.display(), bed.checks));
         Some(bed)
