@@ -5,6 +5,7 @@
 //! is doing it once.
 
 use std::io;
+use std::path::Path;
 
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
 use model::{AccountRef, Failure, GateKey, Hash, IntentId, Measure, Moment, Number, Restriction, RestrictionId, Verb};
@@ -28,7 +29,12 @@ pub struct Actor {
     hands: Hands,
     clock: Box<dyn Clock>,
     steps: Steps,
+    /// Uptime before which half-done acts are not tried again.
+    retry_at: u64,
 }
+
+/// Seconds between two tries to finish or take back what was left half done.
+const RETRY: u64 = 10;
 
 /// An order as it came.
 struct Order {
@@ -42,7 +48,8 @@ struct Order {
 impl Actor {
     /// Opens journal and folders, and finishes or takes back what a crash left half done.
     ///
-    /// Errors: a folder that is not ours alone, a damaged journal, a hold file outside of reach. What cannot be
+    /// Errors: a folder that is not ours alone, a gate folder that web servers cannot pass into, a damaged journal,
+    /// a journal that another act has, a path outside of reach. What cannot be
     /// finished now (Postfix does not answer) is tried again by [`Actor::tick`].
     pub fn open(config: Config) -> io::Result<Actor> {
         Actor::open_with(config, Box::new(SystemClock), Box::new(|_| {}))
@@ -73,8 +80,11 @@ impl Actor {
         };
         let mail = config.postfix.as_ref().map(Mail::open).transpose().map_err(io::Error::other)?;
         let gate = Dir::open_own(&config.gate_dir)?;
+        if matches!(config.reach, Reach::Uids(_)) {
+            reachable(&config.gate_dir)?;
+        }
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)?;
-        let mut actor = Actor { config, gate, ice, mail, journal, hands, clock, steps };
+        let mut actor = Actor { config, gate, ice, mail, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
         Ok(actor)
     }
@@ -91,12 +101,16 @@ impl Actor {
 
     /// Ends passes whose time is over and finishes what was left half done.
     pub fn tick(&mut self) {
-        let now = self.clock.now();
+        let (now, (_, uptime)) = (self.clock.now(), self.clock.uptime());
         let unfinished: Vec<Held> =
             self.book().held.values().filter(|h| h.standing != Standing::InForce).cloned().collect();
+        let unfinished = if uptime >= self.retry_at { unfinished } else { Vec::new() };
         for held in unfinished {
             let id = held.restriction.id;
-            let Ok(what) = self.take_back(&held) else { continue };
+            let Ok(what) = self.take_back(&held) else {
+                self.retry_at = uptime + RETRY;
+                continue;
+            };
             let record = match held.standing {
                 Standing::Lifting { .. } => Record::Answered(id, FromAct::Done { intent: held.intent, what }),
                 _ => Record::TakenBack(id),
@@ -219,7 +233,7 @@ impl Actor {
         self.write(Record::Lifting(id, order.intent, end_processes))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().unwrap_or(held);
-        let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every second)")))?;
+        let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
         self.answer(id, FromAct::Done { intent: order.intent, what })
     }
 
@@ -599,6 +613,21 @@ impl Actor {
     fn step(&mut self, name: &'static str) {
         (self.steps)(name);
     }
+}
+
+/// A flag that the web server's worker cannot stat closes nothing, although it is there: refused at the start.
+fn reachable(gate: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if gate.canonicalize()? != gate {
+        return refuse(format!("{} leads through a link; write the path without it", gate.display()));
+    }
+    for folder in gate.ancestors() {
+        if std::fs::metadata(folder)?.permissions().mode() & 0o001 == 0 {
+            return refuse(format!("the web server cannot pass {}; chmod o+x it", folder.display()));
+        }
+    }
+    Ok(())
 }
 
 /// The flag keys of these sites; a site that nothing can close is an error, not a smaller restriction.

@@ -96,7 +96,10 @@ pub(crate) fn put(gate: &Dir, path: &str, bytes: &[u8]) -> io::Result<()> {
 
 /// Removes a file and the folders above it that are empty now (the first one below GATE stays).
 pub(crate) fn take(gate: &Dir, path: &str) -> io::Result<()> {
-    gate.unlink(path)?;
+    match gate.unlink(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(()), // then the flag cannot be there
+        other => other?,
+    };
     let mut at = path;
     while let Some((folder, _)) = at.rsplit_once('/').filter(|(folder, _)| folder.contains('/')) {
         if !gate.remove_dir(folder).unwrap_or(false) {

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
 
 const NAME: &str = "journal";
+/// Held by the one process that acts; a second one must not write the same journal.
+const LOCK: &str = "lock";
 /// Above this size the file is rewritten as one snapshot at the next record, bytes.
 const COMPACT_ABOVE: u64 = 8 << 20;
 /// Largest file that is read at the start, bytes.
@@ -256,14 +258,20 @@ pub struct Journal {
     file: File,
     size: u64,
     book: Book,
+    _lock: File,
 }
 
 impl Journal {
     /// Opens or makes the journal in a folder of our own.
     ///
-    /// Errors: a damaged record before the last (`InvalidData`, with line and next step), a file over 64 MiB, any
-    /// error of the file system.
+    /// Errors: another process has it (`ResourceBusy`), a damaged record before the last (`InvalidData`, with line
+    /// and next step), a file over 64 MiB, any error of the file system.
     pub fn open(dir: Dir) -> io::Result<Journal> {
+        let lock = dir.append(LOCK, 0o600)?;
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            let why = "another act has the journal; wait for it to end, or stop it through `serve`";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
         let bytes = dir.read(NAME, SIZE_MAX)?.unwrap_or_default();
         let (book, good) = read(&bytes)?;
         let file = dir.append(NAME, 0o600)?;
@@ -271,7 +279,7 @@ impl Journal {
             file.set_len(good as u64)?;
             file.sync_all()?;
         }
-        Ok(Journal { dir, file, size: good as u64, book })
+        Ok(Journal { dir, file, size: good as u64, book, _lock: lock })
     }
 
     /// What it says.
@@ -382,6 +390,9 @@ mod tests {
         for intent in 1..=3 {
             journal.write(answered(intent)).unwrap();
         }
+        let second = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::ResourceBusy);
+        drop(journal);
         let path = folder.path().join(NAME);
         let whole = std::fs::read(&path).unwrap();
         let last = whole.len() - line(&answered(3)).unwrap().len();
@@ -390,6 +401,7 @@ mod tests {
             let mut again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
             assert_eq!(again.book().answers.len(), 2, "cut at {cut}");
             again.write(answered(4)).unwrap();
+            drop(again);
             let again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
             assert_eq!(again.book().answers.keys().map(|i| i.0).collect::<Vec<_>>(), [1, 2, 4]);
         }
@@ -400,6 +412,7 @@ mod tests {
         let (folder, mut journal) = journal();
         journal.write(answered(1)).unwrap();
         journal.write(answered(2)).unwrap();
+        drop(journal);
         let path = folder.path().join(NAME);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[30] ^= 1;

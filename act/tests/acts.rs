@@ -64,6 +64,7 @@ fn an_order_older_than_a_lift_is_refused() {
     let mut actor = node.open();
     let one = restriction(1, 0, close("blog.test"));
     done(actor.handle(lift(9, &alice(), &one, false)));
+    drop(actor);
     let why = failed(node.open().handle(impose(5, &alice(), &one, &[blog()])));
     assert!(matches!(&why, Failure::Error(text) if text.contains("older")), "{why}");
     assert_eq!(page_of(&node, "blog.test"), None);
@@ -84,6 +85,7 @@ fn the_fourth_account_within_an_hour_needs_a_person() {
     done(actor.handle(impose(50, &who(1), &second, &[handle(1)])));
     // The wall clock jumps a year: nothing is refilled, also after a restart.
     node.clock.0.lock().unwrap().0 = model::Moment::parse("2027-03-21T00:00:00Z").unwrap();
+    drop(actor);
     let mut actor = node.open();
     assert!(matches!(failed(actor.handle(order(5))), Failure::Budget(_)));
     // A person may.
@@ -105,6 +107,15 @@ fn guards_hold_for_people_too() {
         assert!(matches!(failed(actor.handle(packet)), Failure::Guard(_)), "{uid}");
     }
     assert_eq!(page_of(&node, "blog.test"), None);
+}
+
+#[test]
+fn a_gate_that_the_web_server_cannot_see_is_refused_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = Node::new();
+    std::fs::set_permissions(node.folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    let why = act::Actor::open(node.config.clone()).err().unwrap().to_string();
+    assert!(why.contains("chmod o+x"), "{why}");
 }
 
 #[test]
@@ -141,6 +152,38 @@ fn what_cannot_be_closed_is_an_error_with_a_next_step_and_leaves_nothing() {
         assert_eq!(page_of(&node, "blog.test"), None);
         assert_eq!(in_force(&mut actor), []);
     }
+}
+
+#[test]
+fn pidfds_that_come_on_the_inherited_socket_widen_the_reach_of_the_demo() {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut node = Node::new();
+    node.config.cgroups = false;
+    node.config.reach = act::Reach::Handed { folder: node.folder.path().to_owned() };
+    let path = node.folder.path().join("act.sock");
+    let listener = sys::socket::Listener::bind(&path, 0o600).unwrap();
+    let (demo, inherited) = sys::socket::Connection::pair().unwrap();
+    let go_on = AtomicBool::new(true);
+    let mut actor = node.open();
+    let child = sleeper(test_uid());
+    std::thread::scope(|scope| {
+        scope.spawn(|| act::serve(&listener, &mut actor, Some(inherited), || go_on.load(Ordering::Relaxed)).unwrap());
+        let core = sys::socket::Connection::connect(&path).unwrap();
+        let one = restriction(1, 0, Measure::FreezeProcess { processes: vec![reference(child.0.id())] });
+        core.send_value(&impose(1, &alice(), &one, &[])).unwrap();
+        assert!(matches!(failed(vec![core.recv_value().unwrap().0]), Failure::Guard(_)), "not handed over yet");
+        let pid = rustix::process::Pid::from_raw(child.0.id() as i32).unwrap();
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        demo.send_with_fds(b"pidfd", &[pidfd.as_fd()]).unwrap();
+        // The loop takes what came on the inherited socket before the next order.
+        core.send_value(&impose(2, &alice(), &one, &[])).unwrap();
+        done(vec![core.recv_value().unwrap().0]);
+        assert_eq!(state(child.0.id()), 'T');
+        core.send_value(&lift(3, &alice(), &one, false)).unwrap();
+        done(vec![core.recv_value().unwrap().0]);
+        go_on.store(false, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -50,6 +50,9 @@ fn at_each_step(
                 break;
             }
             steps = n;
+            // Death once more, while the first one is cleaned up.
+            let dies = || node.open_with(Box::new(|_| std::panic::panic_any("killed here")));
+            let _ = catch_unwind(AssertUnwindSafe(dies));
             let mut actor = node.open();
             let list = in_force(&mut actor);
             assert!(list.iter().all(|(id, holds, _)| *id == one.id && *holds), "step {n}: {list:?}");
@@ -88,7 +91,7 @@ fn closing_a_site_survives_death_at_every_step() {
 fn freezing_survives_death_at_every_step() {
     for cgroups in [false, true] {
         if !is_root() {
-            eprintln!("SKIPPED: other uids and freezers need root");
+            skipped("other uids and freezers need root");
             return;
         }
         let sleepers = std::cell::RefCell::new(Vec::new());

@@ -107,8 +107,7 @@ fn check(node: &Node, server: &Server, site: SiteHandle, other_host: &str) {
     assert!(code == 403 && own.contains("the tenant's own 403"), "{own}");
     drop(actor);
 
-    let mut busy =
-        Node { folder: tempfile::tempdir().unwrap(), config: node.config.clone(), clock: node.clock.clone() };
+    let mut busy = node.with_config();
     busy.config.unavailable = true;
     let mut actor = busy.open();
     let closing = restriction(2, 0, closing.measure);
@@ -159,7 +158,7 @@ fn passes(node: &Node, server: &Server, actor: &mut act::Actor, site: &SiteHandl
 #[test]
 fn nginx_closes_by_the_name_of_the_block_whatever_the_client_says() {
     if !Path::new("/usr/sbin/nginx").exists() || !is_root() {
-        eprintln!("SKIPPED: nginx is not installed or this is not root");
+        skipped("nginx is not installed or this is not root");
         return;
     }
     let (node, port) = (Node::new(), 17_151);
@@ -213,15 +212,28 @@ server {{ listen 127.0.0.1:{port}; {include} server_name ~^re\\d+\\.test$; root 
 #[test]
 fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
     if !Path::new("/usr/sbin/apache2").exists() || !is_root() {
-        eprintln!("SKIPPED: Apache is not installed or this is not root");
+        skipped("Apache is not installed or this is not root");
         return;
     }
     let (node, port) = (Node::new(), 17_161);
     let folder = node.folder.path();
-    let (one, two) = (root(folder, "one"), root(folder, "two"));
+    let (one, two, app) = (root(folder, "one"), root(folder, "two"), root(folder, "app"));
     std::fs::write(folder.join("gate.conf"), act::gate::apache_include(&node.gate()).unwrap()).unwrap();
-    let modules =
-        ["mpm_event", "authz_core", "authz_host", "dir", "mime", "alias", "env", "setenvif", "rewrite", "headers"];
+    // In Debian's order: proxy before rewrite.
+    let modules = [
+        "mpm_event",
+        "alias",
+        "authz_core",
+        "authz_host",
+        "dir",
+        "env",
+        "headers",
+        "mime",
+        "proxy",
+        "proxy_http",
+        "rewrite",
+        "setenvif",
+    ];
     let modules: String =
         modules.iter().map(|m| format!("LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n")).collect();
     let f = folder.display();
@@ -232,6 +244,11 @@ fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
             root.display()
         )
     };
+    // An application behind the server: its requests never touch the document root.
+    let proxied = format!(
+        "ServerName app.test\nProxyPass / http://127.0.0.1:{}/\n<Location \"/\">\nRequire all granted\n</Location>",
+        port + 1
+    );
     let include = format!("Include {f}/gate.conf");
     let names = "ServerName site.test\nServerAlias alias.test *.wild.test";
     let conf = format!(
@@ -239,7 +256,7 @@ fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
         port + 1,
         vhost(port, names, &one, &include),
         vhost(port, "ServerName other.test", &two, &include),
-        vhost(port + 1, names, &one, &naive),
+        vhost(port, &proxied, &app, &include) + &vhost(port + 1, names, &one, &naive),
     );
     std::fs::write(folder.join("apache.conf"), conf).unwrap();
     let mut command = Command::new("/usr/sbin/apache2");
@@ -252,5 +269,22 @@ fn apache_closes_by_the_document_root_whatever_the_client_or_the_tenant_says() {
     std::fs::write(node.gate().join("naive/site.test"), "").unwrap();
     let twin = Server { port: port + 1, child: sleeper(test_uid()) };
     assert_eq!((twin.get("site.test"), twin.get("alias.test")), (403, 200), "the twin must let the alias through");
+    std::fs::remove_dir_all(node.gate().join("naive")).unwrap();
+    for unavailable in [false, true] {
+        let mut node = node.with_config();
+        node.config.unavailable = unavailable;
+        let handle = site("app.test", vec![GateKey::Apache(app.to_str().unwrap().into())]);
+        let closing = restriction(30 + u16::from(unavailable), 0, Measure::CloseSite { site: handle.domain.clone() });
+        let mut actor = node.open();
+        assert_eq!(server.get("app.test"), 200, "the application answers");
+        done(actor.handle(impose(200 + u64::from(unavailable) * 2, &alice(), &closing, &[handle])));
+        for path in ["/", "/x?y=z"] {
+            let (code, text) = server.ask("POST", "app.test", path, "");
+            assert_eq!(code, if unavailable { 503 } else { 403 }, "{text}");
+            assert!(text.contains(&closing.id.incident.to_string()), "{text}");
+        }
+        done(actor.handle(lift(201 + u64::from(unavailable) * 2, &alice(), &closing, false)));
+        assert_eq!(server.get("app.test"), 200);
+    }
     check(&node, &server, site("site.test", vec![GateKey::Apache(one.to_str().unwrap().into())]), "other.test");
 }

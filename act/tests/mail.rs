@@ -25,7 +25,7 @@ struct Bed {
 impl Bed {
     fn find() -> Option<Bed> {
         let (Ok(folder), Ok(uids)) = (std::env::var("HK_BED"), std::env::var("HK_BED_UIDS")) else {
-            eprintln!("SKIPPED: no Postfix; set HK_BED to a test bed's folder and HK_BED_UIDS to two of its uids");
+            skipped("no Postfix; set HK_BED to a test bed's folder and HK_BED_UIDS to two of its uids");
             return None;
         };
         let folder = PathBuf::from(folder);
@@ -34,7 +34,9 @@ impl Bed {
         let hold = folder.join("etc/hikeshi");
         std::fs::create_dir_all(&hold).unwrap();
         std::fs::write(hold.join("hold"), "").unwrap();
-        let checks = tool("postconf", &config, &["-h", "header_checks"]).trim().to_owned();
+        let ours = format!("regexp:{}", hold.join("hold").display());
+        let checks = tool("postconf", &config, &["-h", "header_checks"]);
+        let checks = checks.split_whitespace().filter(|table| *table != ours).collect::<Vec<_>>().join(" ");
         let bed = Bed { folder, config, hold_file: hold.join("hold"), uids: [uids[0], uids[1]], checks };
         bed.set(&format!("header_checks=regexp:{} {}", bed.hold_file.display(), bed.checks));
         Some(bed)
@@ -158,6 +160,14 @@ fn mail_of_one_uid_is_held_and_flows_again_and_a_crash_leaves_nothing_half_done(
     }
     assert!(in_force(&mut actor)[0].1);
 
+    // Mail that comes in from another Postfix carries the same words; a line without our host would hold it.
+    let foreign = format!("Received: by mx.example.org (Postfix, from userid {uid})");
+    let table = format!("regexp:{}", bed.hold_file.display());
+    assert_eq!(tool("postmap", &bed.config, &["-q", &foreign, &table]), "");
+    let naive = bed.folder.join("etc/hikeshi/naive");
+    std::fs::write(&naive, format!("/^Received:.*from userid {uid}\\)/ HOLD\n")).unwrap();
+    assert_eq!(tool("postmap", &bed.config, &["-q", &foreign, &format!("regexp:{}", naive.display())]), "HOLD\n");
+
     // A second incident holds the same uid; lifting one is not enough.
     let two = restriction(2, 5, hold(vec![]));
     done(actor.handle(impose(2, &who, &two, &[])));
@@ -215,6 +225,7 @@ fn crashes(bed: &Bed, who: &AccountRef) {
                 }
             }));
             let died = catch_unwind(AssertUnwindSafe(|| actor.handle(packet.clone()))).is_err();
+            drop(actor);
             let mut actor = node.open();
             let list = in_force(&mut actor);
             assert!(list.iter().all(|(_, holds, _)| *holds), "step {n}: {list:?}");

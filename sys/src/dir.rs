@@ -163,7 +163,7 @@ impl Dir {
 
     fn remove(&self, name: &str, flags: AtFlags) -> io::Result<bool> {
         let (parent, last) = match self.parent(name) {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other?,
         };
         match rustix::fs::unlinkat(&parent.0, last, flags) {

@@ -67,7 +67,8 @@ location = /__hk/pass {
 
 /// `%{DOCUMENT_ROOT}` is the vhost's constant (SERVER_NAME follows the Host header). A closed request becomes
 /// `/__hk/closed`, which lies outside of the tenant's tree, so no `.htaccess` is read; its 403 has an
-/// ErrorDocument of its own, so the tenant's 403s keep theirs. `[S=…]` steps over our rules only, so the
+/// ErrorDocument of its own, so the tenant's 403s keep theirs. It is a rewrite rule, because a vhost's later
+/// `<Location "/"> Require all granted` would undo a Require of ours. `[S=…]` steps over our rules only, so the
 /// operator's own rules below work for passing owners as for everybody.
 const APACHE: &str = r#"# Hikeshi gate. First line of every <VirtualHost>. Written by `hikeshi setup`; changes are lost.
 RewriteEngine On
@@ -95,8 +96,10 @@ Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax"
 Header always set Set-Cookie "hkpass=%{HK_SET}e; Path=/; HttpOnly; SameSite=Lax; Secure" "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET') && %{HTTPS} == 'on'"
 Header always set Cache-Control no-store "expr=%{REQUEST_URI} == '/__hk/pass' && -n reqenv('HK_SET')"
 <Location "/__hk/closed">
-    Require all denied
+    Options FollowSymLinks
     ErrorDocument 403 /__hk/page
+    RewriteEngine On
+    RewriteRule "^" "-" [F]
 </Location>
 <Location "/__hk/closed-503">
     Require all granted

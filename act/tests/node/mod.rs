@@ -15,6 +15,12 @@ use model::{
     RestrictionId, Verb, Why,
 };
 
+/// Says on the real stderr, past the test runner's capture, that something was not tested.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// The uid of test accounts: a free one when we are root, else our own.
 pub fn test_uid() -> u32 {
     let own = rustix::process::geteuid().as_raw();
@@ -74,6 +80,11 @@ impl Node {
         };
         let start = (Moment::parse("2026-03-21T02:46:53Z").unwrap(), Hash::of(b"boot"), 1000);
         Node { folder, config, clock: Turned(Arc::new(Mutex::new(start))) }
+    }
+
+    /// The same folders with a configuration that can be changed.
+    pub fn with_config(&self) -> Node {
+        Node { folder: tempfile::tempdir().unwrap(), config: self.config.clone(), clock: self.clock.clone() }
     }
 
     pub fn open(&self) -> Actor {
