@@ -238,7 +238,8 @@ impl Account {
                     i.closed = Some(at);
                     i.stage = None;
                     i.verified = *verified;
-                    i.watch_until = Some(*watch_until);
+                    // One that never restricted anybody is not watched: its watch would end as it begins.
+                    i.watch_until = Some(*watch_until).filter(|until| *until > at);
                     i.objection = None;
                 }
             }

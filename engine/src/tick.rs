@@ -33,7 +33,9 @@ fn open(draft: &mut Draft, number: Number) {
         draft.call(number, Measure::PageOperator, "objection-overdue");
     }
     let Some(incident) = draft.incident(number) else { return };
-    let free = incident.in_force().next().is_none() && incident.objection.is_none();
+    // A release under way ends by its stages, an objection by a person.
+    let busy = incident.stage.is_some() || incident.verifying || incident.objection.is_some();
+    let free = incident.in_force().next().is_none() && !busy;
     if free && now - incident.last_signal >= draft.policy.quiet {
         release::close(draft, number, false);
     }

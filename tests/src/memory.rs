@@ -58,11 +58,7 @@ struct Played<'a> {
 impl Played<'_> {
     fn beat(&mut self, now: Moment, said: Option<&Said>, names: &Names) {
         match said {
-            None => {
-                for who in self.accounts.keys().cloned().collect::<Vec<_>>() {
-                    self.input(&who, now, Input::Tick);
-                }
-            }
+            None => self.tick(now),
             Some(said @ Said::Signal { account, .. }) => {
                 let finding = world::finding(self.story, now, said);
                 let who = world::account(self.story, account);
@@ -91,6 +87,15 @@ impl Played<'_> {
             }
         }
         self.settle(now);
+        // The real core's clock ticks all the time.
+        self.tick(now);
+        self.settle(now);
+    }
+
+    fn tick(&mut self, now: Moment) {
+        for who in self.accounts.keys().cloned().collect::<Vec<_>>() {
+            self.input(&who, now, Input::Tick);
+        }
     }
 
     /// Answers every order until only verifications wait for their verdict.

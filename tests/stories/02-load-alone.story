@@ -8,5 +8,3 @@ Sat 7 Mar 03:30
     joined   H-1 heavy-job
 Sun 8 Mar 03:31
     closed   H-1 unverified
-Sun 8 Mar 03:32
-    watch-ended H-1
