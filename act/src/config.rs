@@ -39,8 +39,9 @@ impl Budgets {
 /// The Postfix instance whose local mail can be held.
 #[derive(Clone, Debug)]
 pub struct PostfixConfig {
-    /// Folder of main.cf, absolute.
-    pub config_dir: PathBuf,
+    /// Folder of main.cf, absolute. `None`: a mail server that reads the table itself at each message, as the
+    /// demo's does; then no program is run.
+    pub config_dir: Option<PathBuf>,
     /// Table that `header_checks` names first as `regexp:FILE`; absolute, root-owned, ours alone.
     pub hold_file: PathBuf,
 }

@@ -15,7 +15,8 @@ use crate::program::Program;
 /// One Postfix instance.
 #[derive(Debug)]
 pub struct Mail {
-    config_dir: String,
+    /// Of Postfix; `None`: the mail server reads the table itself.
+    config_dir: Option<String>,
     hold_file: String,
     folder: Dir,
     name: String,
@@ -30,24 +31,26 @@ impl Mail {
             _ => return Err(format!("{} is no file name", config.hold_file.display())),
         };
         let folder = Dir::open_own(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        Ok(Mail { config_dir: text(&config.config_dir)?, hold_file: text(&config.hold_file)?, folder, name })
+        let config_dir = config.config_dir.as_deref().map(text).transpose()?;
+        Ok(Mail { config_dir, hold_file: text(&config.hold_file)?, folder, name })
     }
 
     /// Whether an order can be carried out: the table is named by header_checks, long ids for ids to be held.
     pub fn check(&self, queued: &[QueueId]) -> Result<(), String> {
+        let Some(config_dir) = &self.config_dir else { return Ok(()) };
         let table = format!("regexp:{}", self.hold_file);
         let checks = self.parameter("header_checks")?;
         let first = checks.split([',', ' ', '\t']).find(|part| !part.is_empty());
         if first != Some(table.as_str()) {
             return Err(format!(
                 "Postfix does not ask our table first; set header_checks = {table} … in {}/main.cf (`hikeshi setup` does it)",
-                self.config_dir
+                config_dir
             ));
         }
         if !queued.is_empty() && self.parameter("enable_long_queue_ids")? != "yes" {
             return Err(format!(
                 "short queue ids are reused, so a waiting message could be taken for another; set enable_long_queue_ids = yes in {}/main.cf and reload Postfix",
-                self.config_dir
+                config_dir
             ));
         }
         Ok(())
@@ -69,17 +72,20 @@ impl Mail {
 
     /// What Postfix itself makes of a message of this uid: true when it would be held.
     pub fn would_hold(&self, uid: u32) -> Result<bool, String> {
+        let Some(config_dir) = &self.config_dir else {
+            let table = self.folder.read(&self.name, 1 << 20).map_err(|e| format!("{}: {e}", self.hold_file))?;
+            let line = format!("from userid {uid}\\)");
+            return Ok(String::from_utf8_lossy(&table.unwrap_or_default()).contains(&line));
+        };
         let header = format!("Received: by {} ({}, from userid {uid})", self.host()?, self.mail_name()?);
         let table = format!("regexp:{}", self.hold_file);
-        let (_, printed) = Program::Postmap.run(&["-c", &self.config_dir, "-q", &header, &table], "")?;
+        let (_, printed) = Program::Postmap.run(&["-c", config_dir, "-q", &header, &table], "")?;
         Ok(printed.split_whitespace().next() == Some("HOLD"))
     }
 
     /// Puts waiting messages on hold, or takes them off again; those that left meanwhile are skipped. How many.
     pub fn hold_queued(&self, queued: &[QueueId], hold: bool) -> Result<u64, String> {
-        if queued.is_empty() {
-            return Ok(0);
-        }
+        let Some(config_dir) = self.config_dir.as_ref().filter(|_| !queued.is_empty()) else { return Ok(0) };
         if let Some(short) = queued.iter().find(|id| !id.is_long()) {
             return Err(format!(
                 "{short} is a short queue id and may be another message by now; set enable_long_queue_ids = yes"
@@ -87,7 +93,7 @@ impl Mail {
         }
         let input: String = queued.iter().map(|id| format!("{id}\n")).collect();
         let flag = if hold { "-h" } else { "-H" };
-        let (success, printed) = Program::Postsuper.run(&["-c", &self.config_dir, flag, "-"], &input)?;
+        let (success, printed) = Program::Postsuper.run(&["-c", config_dir, flag, "-"], &input)?;
         match success {
             true => Ok(count(&printed)),
             false => Err(format!("postsuper {flag}: {}", last_line(&printed))),
@@ -96,30 +102,37 @@ impl Mail {
 
     /// Messages in the hold queue now, of everybody.
     pub fn on_hold(&self) -> Result<usize, String> {
+        if self.config_dir.is_none() {
+            return Ok(0);
+        }
         let queue = self.parameter("queue_directory")?;
         let dir = std::fs::read_dir(Path::new(&queue).join("hold"));
         Ok(dir.map_err(|e| format!("{queue}/hold: {e}"))?.count())
     }
 
     fn table(&self, held: &[(u32, Number)]) -> Result<String, String> {
-        let (host, name) = (escape(&self.host()?), escape(&self.mail_name()?));
+        let by = match self.config_dir {
+            Some(_) => format!("by {} \\({}", escape(&self.host()?), escape(&self.mail_name()?)),
+            None => "by .*\\(.*".to_owned(),
+        };
         let mut lines: Vec<(u32, Number)> = held.to_vec();
         lines.sort();
         lines.dedup_by_key(|(uid, _)| *uid);
         let mut text = String::from("# Mail that Hikeshi holds. Written by Hikeshi; changes are lost.\n");
         for (uid, number) in lines {
-            text += &format!("/^Received: by {host} \\({name}, from userid {uid}\\)/ HOLD {number}\n");
+            text += &format!("/^Received: {by}, from userid {uid}\\)/ HOLD {number}\n");
         }
         Ok(text)
     }
 
     /// Old cleanup processes see that their master went on without them, finish their message and end.
     fn reload(&self) -> Result<(), String> {
-        let (runs, _) = Program::Postfix.run(&["-c", &self.config_dir, "status"], "")?;
+        let Some(config_dir) = &self.config_dir else { return Ok(()) };
+        let (runs, _) = Program::Postfix.run(&["-c", config_dir, "status"], "")?;
         if !runs {
             return Ok(()); // it reads the table when it starts
         }
-        let (success, printed) = Program::Postfix.run(&["-c", &self.config_dir, "reload"], "")?;
+        let (success, printed) = Program::Postfix.run(&["-c", config_dir, "reload"], "")?;
         match success {
             true => Ok(()),
             false => Err(format!("postfix reload: {}", last_line(&printed))),
@@ -135,7 +148,8 @@ impl Mail {
     }
 
     fn parameter(&self, name: &str) -> Result<String, String> {
-        let (success, printed) = Program::Postconf.run(&["-c", &self.config_dir, "-x", "-h", name], "")?;
+        let config_dir = self.config_dir.as_deref().ok_or("no Postfix is configured")?;
+        let (success, printed) = Program::Postconf.run(&["-c", config_dir, "-x", "-h", name], "")?;
         let value = printed.lines().last().unwrap_or("").trim().to_owned();
         match success {
             true => Ok(value),

@@ -50,7 +50,7 @@ impl Bed {
     fn node(&self) -> Node {
         let mut node = Node::new();
         node.config.postfix =
-            Some(PostfixConfig { config_dir: self.config.clone(), hold_file: self.hold_file.clone() });
+            Some(PostfixConfig { config_dir: Some(self.config.clone()), hold_file: self.hold_file.clone() });
         node
     }
 

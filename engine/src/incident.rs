@@ -200,9 +200,8 @@ impl Incident {
 
     /// Whether the owner was ever told that something was stopped.
     pub fn owner_was_told(&self) -> bool {
-        self.notices
-            .iter()
-            .any(|n| matches!(n.kind, NoticeKind::Restricted | NoticeKind::Relapse { .. } | NoticeKind::Added))
+        let about = |k: &NoticeKind| matches!(k, NoticeKind::Restricted | NoticeKind::Relapse { .. } | NoticeKind::Added);
+        self.notices.iter().any(|n| about(&n.kind) && n.delivery != Some(Delivery::Withdrawn))
     }
 
     /// Keeps a signal: the latest one of each finding, at most [`SIGNALS_MAX`] findings.

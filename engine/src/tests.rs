@@ -433,6 +433,11 @@ fn a_refused_order_calls_a_person_and_nothing_is_repeated() {
     let intent = *play.account.waiting.keys().next().unwrap();
     play.input(Input::Outcome(Outcome { intent, seen: Seen::Failed(Failure::Budget("3 this hour".into())) }));
     play.said(expect!["failed budget used up: 3 this hour; NoticeSeen; propose page-operator (budget-used-up)"]);
+    play.signal(Kind::FakedName, Conclusive, None, &[32]);
+    play.said(expect!["join FakedName"]);
+    play.wait(Span::hours(2));
+    play.signal(Kind::FakedName, Conclusive, None, &[33]);
+    play.said(expect!["join FakedName; order freeze-process; notice Restricted"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Weighs one signal: ignore it, join it to the open incident, open a new one; then restrict what must be.
 
-use model::{Class, Fact, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
+use model::{Class, Fact, Failure, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
 
 use crate::choose::{Choice, choose};
 use crate::draft::Draft;
+use crate::incident::Status;
 
 /// The same finding with the same targets is noted again only after so long: the senses repeat themselves.
 const REPEAT: Span = Span::hours(1);
@@ -40,6 +41,7 @@ pub fn restrict(draft: &mut Draft, number: Number) {
     }
     let now = draft.now;
     choices.retain(|c| c.why.findings.iter().any(|f| draft.account.allowed.get(f).is_none_or(|until| *until <= now)));
+    choices.retain(|c| !failed_lately(draft, number, c));
     let act = draft.policy.mode == Mode::Enforce;
     let mut ordered = false;
     for choice in choices {
@@ -48,6 +50,18 @@ pub fn restrict(draft: &mut Draft, number: Number) {
     if ordered {
         tell_restricted(draft, number);
     }
+}
+
+/// What a guard or budget refused a moment ago is refused again; a person was called, and the senses repeat
+/// themselves every few seconds. A program that ended by itself is no refusal.
+fn failed_lately(draft: &Draft, number: Number, choice: &Choice) -> bool {
+    let Some(incident) = draft.incident(number) else { return false };
+    incident.restrictions.iter().any(|g| {
+        matches!(&g.status, Status::Failed(why) if !matches!(why, Failure::Gone(_)))
+            && g.restriction.measure.name() == choice.measure.name()
+            && choice.why.findings.iter().all(|f| g.restriction.why.findings.contains(f))
+            && draft.now - g.restriction.since < REPEAT
+    })
 }
 
 /// One choice becomes an order or a proposal; says whether it was an order.

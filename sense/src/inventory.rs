@@ -105,7 +105,7 @@ impl Inventory {
         passwd.tenants.retain(|t| !sources.shared_uids.contains(&t.uid));
         let declared = read_accounts_dir(sources, &mut reader, &mut unclear);
         let mut people =
-            People { zone: &sources.time_zone, entries: Vec::new(), owners: Vec::new(), homes: Homes::new() };
+            People { zone: &sources.time_zone, shared: &sources.shared_uids, entries: Vec::new(), owners: Vec::new(), homes: Homes::new() };
         people.add_tenants(&passwd);
         for account in &declared {
             people.add_declared(account, sources.tenant_uids, &mut reader, &mut unclear);
@@ -236,6 +236,8 @@ pub fn generations(known: &[AccountEntry], known_homes: &Homes, now: &mut [Accou
 
 struct People<'a> {
     zone: &'a str,
+    /// Uids that may own the home of an account that the operator described himself.
+    shared: &'a [u32],
     entries: Vec<AccountEntry>,
     /// Beside `entries`.
     owners: Vec<Owner>,
@@ -290,7 +292,7 @@ impl People<'_> {
             self.owners[at].declared = sites;
             return;
         }
-        match passwd::tenant(&declared.name, declared.uid, &declared.home.0, reader) {
+        match passwd::tenant(&declared.name, declared.uid, &declared.home.0, self.shared, reader) {
             Err(why) => refuse(why),
             Ok(tenant) => {
                 let mut entry = entry(declared, self.zone);
@@ -319,9 +321,10 @@ fn read_accounts_dir(sources: &Sources, reader: &mut Reader, unclear: &mut Vec<U
     let mut out = Vec::new();
     let Some(dir) = &sources.accounts_dir else { return out };
     for path in reader.glob(&dir.join("*.toml")) {
-        // Whoever can write here names himself the owner of anything.
-        let writable =
-            std::fs::metadata(&path).is_ok_and(|m| m.mode() & 0o002 != 0 || sources.tenant_uids.contains(m.uid()));
+        // Whoever can write here names himself the owner of anything. Our own uid can do that anyway (the demo).
+        let own = rustix::process::geteuid().as_raw();
+        let tenant = |uid: u32| uid != own && sources.tenant_uids.contains(uid);
+        let writable = std::fs::metadata(&path).is_ok_and(|m| m.mode() & 0o002 != 0 || tenant(m.uid()));
         if writable {
             let why =
                 "a tenant or everybody can write this file, so it is not believed; chown root and chmod 0644".into();

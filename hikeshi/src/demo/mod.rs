@@ -48,7 +48,7 @@ pub struct DemoArgs {
 /// Plays the story.
 pub fn demo(args: DemoArgs) -> Answer {
     if rustix::process::geteuid().is_root() {
-        return as_nobody(&args);
+        return without_root(&args);
     }
     let folder = tempfile::Builder::new().prefix("hikeshi-demo-").tempdir()?;
     let mut play = Play::begin(folder.path())?;
@@ -59,21 +59,22 @@ pub fn demo(args: DemoArgs) -> Answer {
     Ok(Exit::Ok)
 }
 
-/// The demo never runs as root: root starts a copy of this program as the user `nobody`.
-fn as_nobody(args: &DemoArgs) -> Answer {
+/// The demo never runs as root: root starts a copy of this program under a uid that nobody has.
+fn without_root(args: &DemoArgs) -> Answer {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
-    const NOBODY: u32 = 65_534;
+    /// Above what Debian's adduser gives and below what systemd takes for itself.
+    const STRANGER: u32 = 61_001;
     let folder = tempfile::Builder::new().prefix("hikeshi-demo-").tempdir()?;
     let copy = folder.path().join("hikeshi");
     std::fs::copy(std::env::current_exe()?, &copy)?;
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
     for path in [folder.path(), &copy] {
-        chown(path, Some(NOBODY), Some(NOBODY))?;
+        chown(path, Some(STRANGER), Some(STRANGER))?;
     }
-    anstream::println!("{}", "Started as root: the demo runs as the user nobody, because it needs no rights.".dimmed());
+    anstream::println!("{}", "Started as root: the demo runs under uid 61001 instead, because it needs no rights.".dimmed());
     let mut command = Command::new(&copy);
-    command.arg("demo").uid(NOBODY).gid(NOBODY).current_dir(folder.path()).env("TMPDIR", folder.path());
+    command.arg("demo").uid(STRANGER).gid(STRANGER).current_dir(folder.path()).env("TMPDIR", folder.path());
     if args.keep {
         command.arg("--keep");
     }
@@ -91,6 +92,8 @@ struct Play {
     clock: Clock,
     roles: Supervisor,
     hand: Connection,
+    /// The other end, open for an `act` that is started again.
+    _theirs: Connection,
     mailbox: Sink,
     mail: Arc<mta::Counts>,
     mail_port: u16,
@@ -124,7 +127,6 @@ impl Play {
         let number = std::os::fd::AsRawFd::as_raw_fd(&theirs.as_fd());
         let mut roles = Supervisor::new(&scene.config(), Some(clock_file), Some(number))?.log_to(&root.join("log"));
         roles.start_all()?;
-        drop(theirs);
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, stop.clone())?;
@@ -135,6 +137,7 @@ impl Play {
             clock,
             roles,
             hand,
+            _theirs: theirs,
             mailbox,
             mail,
             mail_port,
@@ -259,14 +262,32 @@ impl Play {
     }
 
     fn plant_with_guard(&mut self) -> Result<(), CommandError> {
-        let part = format!("mail:{}:{}:{BLOG}:60:1200", self.mail_port, scene::uid(0));
-        let program = self.plant("[kworker/u8:2]", &part)?;
+        self.send_through_php();
+        self.wait("the first hundred messages", |play| play.mail.sent.load(Ordering::Relaxed) > 100)?;
+        let program = self.plant("[kworker/u8:2]", "idle")?;
         let guard = program.with_file_name("gd");
         std::fs::copy(&program, &guard)?;
         let child = tenant::start(&guard, "sshd", &format!("guard:{}:[kworker/u8:3]", program.display()), None)?;
         self.hand_over(&child)?;
         self.programs.push(child);
         Ok(())
+    }
+
+    /// A page of the site sends mail by itself, as an exploited plugin does: to strangers, most of them abroad.
+    fn send_through_php(&self) {
+        let (port, stop) = (self.mail_port, self.stop.clone());
+        std::thread::spawn(move || {
+            let Ok(mut mta) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return };
+            let abroad = ["ru", "br", "de", "pl", "vn"];
+            for n in 0..1500 {
+                let country = if n % 25 == 0 { "jp" } else { abroad[n % abroad.len()] };
+                let line = format!("{} web{n}@{BLOG} u{n}@mx{}.example.{country} x.php\n", scene::uid(0), n % 97);
+                if stop.load(Ordering::Relaxed) || std::io::Write::write_all(&mut mta, line.as_bytes()).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
     }
 
     /// `act` may touch only what it is handed: a descriptor of this very process.

@@ -35,12 +35,11 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let web = listener.local_addr()?;
         let scene = Scene { root: root.to_owned(), web };
-        for folder in ["run", "state", "gate", "etc/accounts.d", "log"] {
+        for folder in ["run", "state", "etc/accounts.d", "log"] {
             std::fs::create_dir_all(root.join(folder))?;
         }
-        private(&root.join("state"))?;
         private(&root.join("run"))?;
-        let mut vhosts = format!("events {{}}\nhttp {{\n");
+        let mut vhosts = "events {}\nhttp {\n".to_owned();
         let mut accounts = String::new();
         for (place, (name, sites)) in ACCOUNTS.iter().enumerate() {
             let home = scene.home(name);
@@ -82,7 +81,7 @@ impl Scene {
 
     /// The table of held uids.
     pub fn hold_file(&self) -> PathBuf {
-        self.root.join("gate/hold")
+        self.root.join("etc/hold")
     }
 
     /// Our configuration.

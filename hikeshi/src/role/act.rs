@@ -11,12 +11,15 @@ use sys::socket::{Connection, Listener};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
+use crate::role::serve::make_folder;
 
 /// Serves until the process ends. With `hand`, only processes that are handed over there may be touched.
 pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
     let path = config.paths.run.0.join("act.sock");
     let hands = hand.map(Connection::inherited).transpose()?;
     let parts = config.act(hands.is_some());
+    make_folder(&parts.state_dir, 0o700)?;
+    make_folder(&parts.gate_dir, 0o711)?;
     let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
     let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
     let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
@@ -58,7 +61,7 @@ impl Config {
             portal: self.notice.portal_url.as_ref().map(|u| u.0.clone()).unwrap_or_default(),
             unavailable: false,
             postfix: Some(PostfixConfig {
-                config_dir: self.mail.postfix_config_dir.0.clone(),
+                config_dir: (!handed).then(|| self.mail.postfix_config_dir.0.clone()),
                 hold_file: self.mail.hold_file.0.clone(),
             }),
             cgroups: !handed,

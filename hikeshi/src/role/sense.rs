@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use model::order::{Failure, Finding};
 use model::packet::{Baseline, Cursor, FromSense, ToSense};
 use model::{
-    AccountEntry, AccountName, AccountRef, Check, Checked, Hash, Look, Measure, Moment, Outcome, ProcessRef,
+    AccountEntry, AccountName, AccountRef, Check, Checked, FactKey, FactValue, Hash, Look, Measure, Moment, Outcome, ProcessRef,
     Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
@@ -244,8 +244,7 @@ impl<'a> Senses<'a> {
         let judgement = judge(&table, accounts, real, &mut self.memory);
         let frozen = &self.frozen;
         for mut finding in judgement.findings {
-            finding.signal.at = self.clock.now();
-            finding.signal.since = self.clock.of(finding.signal.since);
+            retell(&self.clock, &mut finding);
             if let Target::Processes(processes) = &mut finding.signal.target {
                 processes.retain(|p| !frozen.contains(p));
                 if processes.is_empty() {
@@ -269,8 +268,7 @@ impl<'a> Senses<'a> {
             now: real,
         };
         for mut finding in self.load.observe(&look) {
-            finding.signal.at = self.clock.now();
-            finding.signal.since = self.clock.of(finding.signal.since);
+            retell(&self.clock, &mut finding);
             self.waiting.push(finding);
         }
         self.blind = table.blind_lines();
@@ -371,6 +369,23 @@ impl<'a> Senses<'a> {
             }
         }
     }
+}
+
+/// The kernel tells real times; where a story tells the time, a finding speaks of the story's.
+fn retell(clock: &Clock, finding: &mut Finding) {
+    if !clock.is_told() {
+        return;
+    }
+    finding.signal.at = clock.now();
+    finding.signal.since = clock.of(finding.signal.since);
+    for (key, value) in &mut finding.evidence.0 {
+        if let (FactKey::Started, FactValue::Text(text)) = (key, value)
+            && let Some(real) = Moment::parse(text)
+        {
+            *text = clock.of(real).to_string();
+        }
+    }
+    finding.signal.evidence = Hash::of(&serde_json::to_vec(&finding.evidence).unwrap_or_default());
 }
 
 /// The processes that restrictions keep frozen.

@@ -55,7 +55,7 @@ pub fn serve(common: &Common, _: ServeArgs) -> Answer {
 }
 
 /// Makes a folder with this mode; an existing one keeps its own.
-fn make_folder(folder: &Path, mode: u32) -> Result<(), CommandError> {
+pub fn make_folder(folder: &Path, mode: u32) -> Result<(), CommandError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)

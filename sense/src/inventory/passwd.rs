@@ -143,7 +143,7 @@ pub fn read(path: &Path, bytes: &[u8], range: UidRange, reader: &mut Reader) -> 
             continue;
         }
         let (name, home, number) = entries.remove(0);
-        match tenant(&name, uid, &home, reader) {
+        match tenant(&name, uid, &home, &[], reader) {
             Ok(tenant) => out.tenants.push(tenant),
             Err(why) => {
                 out.unclear.push(Unclear { subject: format!("{}:{number}", shown(path)), why, candidates: vec![name] });
@@ -155,7 +155,7 @@ pub fn read(path: &Path, bytes: &[u8], range: UidRange, reader: &mut Reader) -> 
 }
 
 /// A tenant whose home is beyond doubt, or why it is not.
-pub fn tenant(name: &AccountName, uid: u32, written: &Path, reader: &mut Reader) -> Result<Tenant, String> {
+pub fn tenant(name: &AccountName, uid: u32, written: &Path, owners: &[u32], reader: &mut Reader) -> Result<Tenant, String> {
     let home_shown = shown(written);
     if !written.is_absolute() || written.parent().is_none() {
         return Err(format!("the home \"{home_shown}\" of {name} is not a folder of its own; set an absolute home"));
@@ -181,7 +181,7 @@ pub fn tenant(name: &AccountName, uid: u32, written: &Path, reader: &mut Reader)
         }
     };
     // Chrooted SFTP accounts have a home that root owns: that says nothing about another tenant.
-    if meta.uid() != uid && meta.uid() != 0 {
+    if meta.uid() != uid && meta.uid() != 0 && !owners.contains(&meta.uid()) {
         return Err(format!(
             "the home {} of {name} belongs to uid {}, not to {uid}; correct the owner (chown) or the home in passwd",
             shown(&home),

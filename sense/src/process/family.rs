@@ -89,6 +89,8 @@ fn same_thing(one: &Guilty<'_>, other: &Guilty<'_>) -> bool {
 /// The processes around one guilty one, and which of them are guards.
 fn around<'a>(scene: &Scene<'a>, one: &Guilty<'a>, candidates: &[&'a Process]) -> (BTreeSet<u32>, BTreeSet<u32>) {
     let process = one.process;
+    // Under a shared uid the neighbours' processes look like relatives; only the account's own can belong to it.
+    let own: BTreeSet<u32> = candidates.iter().map(|candidate| candidate.pid).collect();
     let mut members = BTreeSet::from([process.pid]);
     let mut guards = BTreeSet::new();
     if one.marks.has(Mark::Loop) {
@@ -96,7 +98,7 @@ fn around<'a>(scene: &Scene<'a>, one: &Guilty<'a>, candidates: &[&'a Process]) -
     }
     let mut child = process;
     for parent in scene.table.ancestors(process) {
-        if parent.uid != process.uid || !started_it(scene, parent, child, process) {
+        if parent.uid != process.uid || !own.contains(&parent.pid) || !started_it(scene, parent, child, process) {
             break;
         }
         members.insert(parent.pid);
@@ -126,7 +128,7 @@ fn around<'a>(scene: &Scene<'a>, one: &Guilty<'a>, candidates: &[&'a Process]) -
     while let Some(pid) = open.pop() {
         for child in scene.table.children(pid).filter(|child| child.uid == process.uid && child.state != State::Zombie)
         {
-            if members.len() < FAMILY_MAX && members.insert(child.pid) {
+            if own.contains(&child.pid) && members.len() < FAMILY_MAX && members.insert(child.pid) {
                 open.push(child.pid);
             }
         }

@@ -17,7 +17,7 @@ use super::live::{Buffers, Full, read};
 use super::memory::Memory;
 use super::place::{Place, below, place};
 use super::sweep::{boot_time, own_sockets};
-use super::table::Table;
+use super::table::{Process, State, Table};
 use crate::attribution::Attribution;
 
 /// Largest capture, bytes.
@@ -82,7 +82,10 @@ fn processes(
         let place = fact(FactKey::Script).or_else(|| fact(FactKey::Really)).unwrap_or_default();
         return Verdict::Found { place };
     }
-    if table.blind.programs > 0 || table.blind.files > 0 || table.blind.hidepid.is_some() {
+    // What other users' programs are does not matter here; a program of this account that we may not see does.
+    let own = |uid: u32| uid == account.account.uid || who.is_shared(uid);
+    let unseen = |p: &&Process| own(p.uid) && !p.kernel && p.exe.is_empty() && p.state != State::Zombie;
+    if table.processes().iter().any(|p| unseen(&p)) || table.blind.hidepid.is_some() {
         return Verdict::NotChecked { why: "no_rights".to_owned() };
     }
     let all = judgement.looked_at.get(&account.account.name).copied().unwrap_or(0);
