@@ -278,7 +278,7 @@ fn coming_back_within_seconds_three_times_is_remembered() {
     let mut last = String::new();
     for round in 0..5u32 {
         let now = NOW + Span::secs(i64::from(round) * 20);
-        let mut p = process(&format!("{} 2000 /tmp/work/agent  argv=./agent", 10 + round));
+        let mut p = process(&format!("{} 2000 /tmp/job/agent  argv=./agent", 10 + round));
         p.start = now - Span::secs(3);
         p.start_ticks = p.start.0 as u64 / 10_000;
         last = said(&judge(&Table::new(vec![p]), &who(), now, &mut memory));

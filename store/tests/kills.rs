@@ -29,7 +29,6 @@ fn events(seed: u64, batch: u64) -> Vec<Event> {
 
 /// Runs as the child only: commits for ever, and says each last place on its pipe after it is durable.
 #[test]
-#[ignore = "the child of the tests below"]
 fn child_that_commits_until_it_is_killed() {
     let Ok(path) = std::env::var(DATABASE) else { return };
     let seed = std::env::var(SEED).unwrap().parse().unwrap();
@@ -43,7 +42,6 @@ fn child_that_commits_until_it_is_killed() {
 
 /// The naive twin of the child above: orders follow in a transaction of their own.
 #[test]
-#[ignore = "the child of the tests below"]
 fn naive_child_that_stores_orders_afterwards() {
     let Ok(path) = std::env::var(DATABASE) else { return };
     let seed = std::env::var(SEED).unwrap().parse().unwrap();
@@ -81,7 +79,7 @@ fn say(seq: u64) {
 /// Lets the child store a few batches, kills it, and gives the last place that it acknowledged.
 fn killed(child: &str, database: &Path, seed: u64) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([child, "--exact", "--ignored", "--nocapture"])
+        .args([child, "--exact", "--nocapture"])
         .env(DATABASE, database)
         .env(SEED, seed.to_string())
         .stdout(Stdio::null())

@@ -223,12 +223,20 @@ fn show(common: &Common, number: Number, at: Option<Moment>, letters: bool) -> A
     let name = owner_of(common, number)?;
     let until = at.unwrap_or(Moment(i64::MAX));
     let events = store.events_until(&name, until).map_err(failed)?;
+    // Events of the account as a whole are folded; those of the incident are shown.
     let own: Vec<_> = events.iter().filter(|e| e.event.incident() == Some(number)).collect();
+    if own.is_empty() {
+        return Err(CommandError::usage(format!("{number} was not open yet at that time")));
+    }
     if common.format == Format::Json {
         print::json(&own.iter().map(|e| &e.event).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    anstream::println!("{}  account {}", number.bold(), name);
+    let mut account = Account::new(own[0].event.account.clone());
+    for stored in events.iter().filter(|s| s.event.account == own[0].event.account) {
+        account.apply(model::IntentId(stored.seq), &stored.event);
+    }
+    summary(&account, number);
     for stored in &own {
         anstream::println!("{}  {}", stored.event.at.dimmed(), print::coloured(&print::event_line(&stored.event)));
         if let model::Fact::SignalJoined { signal, .. } = &stored.event.fact {
@@ -248,4 +256,19 @@ fn show(common: &Common, number: Number, at: Option<Moment>, letters: bool) -> A
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What an operator wants to know first: where it stands, what is limited, what the owner was told.
+fn summary(account: &Account, number: Number) {
+    let Some(incident) = account.incident(number) else { return };
+    let relapse = incident.relapse_of.map(|n| format!(", relapse of {n}?")).unwrap_or_default();
+    anstream::println!("{}  account {}  {}{relapse}\n", number.bold(), account.account, print::state(incident.state()).bold());
+    let mut table = print::table(&["restriction", "what", "where it stands", "rule"]);
+    for given in &incident.restrictions {
+        let (id, why) = (given.restriction.id, &given.restriction.why);
+        table.add_row([format!("/{}", id.ordinal), print::measure(&given.restriction.measure), print::status(&given.status), why.rule.clone()]);
+    }
+    if !incident.restrictions.is_empty() {
+        anstream::println!("{table}\n");
+    }
 }

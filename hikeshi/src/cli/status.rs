@@ -18,6 +18,8 @@ struct Shown {
     incidents: Vec<Line>,
     waits_for_a_person: Vec<String>,
     cannot_be_seen: Vec<String>,
+    /// Virtual hosts that cannot be closed because the gate's line is missing.
+    without_gate: Vec<String>,
     unclear: Vec<Unclear>,
 }
 
@@ -42,6 +44,7 @@ pub fn status(common: &Common) -> Answer {
         incidents: Vec::new(),
         waits_for_a_person: Vec::new(),
         cannot_be_seen: Vec::new(),
+        without_gate: without_gate(&config),
         unclear: Vec::new(),
     };
     match ask::ask(&config, &ToCore::Status) {
@@ -65,6 +68,16 @@ pub fn status(common: &Common) -> Answer {
         () if !shown.cannot_be_seen.is_empty() => Exit::Partial,
         () => Exit::Ok,
     })
+}
+
+/// At most ten, the rest counted.
+fn without_gate(config: &crate::config::Config) -> Vec<String> {
+    let missing = crate::setup::missing(config);
+    let mut lines: Vec<String> = missing.iter().take(10).map(|m| format!("{} ({})", m.name, m.place)).collect();
+    if missing.len() > 10 {
+        lines.push(format!("and {} more", missing.len() - 10));
+    }
+    lines
 }
 
 /// The folds of all accounts that ever had an incident.
@@ -124,6 +137,7 @@ fn show(shown: &Shown) {
     }
     list("Waits for a person", &shown.waits_for_a_person);
     list("Cannot be seen", &shown.cannot_be_seen);
+    list("Without gate, cannot be closed (`hikeshi setup`)", &shown.without_gate);
     let unclear: Vec<String> = shown.unclear.iter().map(|u| format!("{}: {}", u.subject, u.why)).collect();
     list("Ownership unclear", &unclear);
 }

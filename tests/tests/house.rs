@@ -1,0 +1,128 @@
+//! House rules are tests: arrows between rooms, where danger lives, what every file begins with.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Rooms and what each may import of ours. Words at the bottom, work above, wiring on top; see ARCHITECTURE.md.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("model", &[]),
+    ("sys", &[]),
+    ("sense", &["model", "sys"]),
+    ("engine", &["model"]),
+    ("store", &["model"]),
+    ("act", &["model", "sys"]),
+    ("desk", &["model"]),
+    ("hikeshi", &["model", "sys", "sense", "engine", "store", "act", "desk"]),
+    ("tests", &["model", "sys", "sense", "engine", "store", "act", "desk"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The names under `[dependencies]` of a room.
+fn dependencies(room: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(room).join("Cargo.toml")).unwrap();
+    let section = text.split("\n[dependencies]\n").nth(1).unwrap_or("");
+    let lines = section.lines().take_while(|l| !l.starts_with('['));
+    lines.filter_map(|l| Some(l.split(['.', '=', ' ']).next()?.to_owned())).filter(|n| !n.is_empty()).collect()
+}
+
+/// All Rust files of the repository.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = ARROWS.iter().map(|(room, _)| root().join(room)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} files found", found.len());
+    found
+}
+
+#[test]
+fn rooms_on_one_storey_do_not_import_each_other() {
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(room, _)| *room).collect();
+    for (room, allowed) in ARROWS {
+        for import in dependencies(room).iter().filter(|d| ours.contains(d.as_str())) {
+            assert!(allowed.contains(&import.as_str()), "{room} imports {import}; see ARCHITECTURE.md, arrows");
+        }
+    }
+}
+
+#[test]
+fn the_workspace_has_these_rooms_and_no_other() {
+    let text = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let members = text.split("members = [").nth(1).unwrap().split(']').next().unwrap();
+    let members: BTreeSet<&str> = members.split(',').map(|m| m.trim().trim_matches('"')).filter(|m| !m.is_empty()).collect();
+    assert_eq!(members, ARROWS.iter().map(|(room, _)| *room).collect());
+}
+
+#[test]
+fn danger_has_one_small_room() {
+    // Written apart, or this file would find itself.
+    let danger = ["unsa", "fe {"].concat();
+    let word = ["unsa", "fe fn"].concat();
+    for (path, text) in sources() {
+        let inside = path.starts_with(root().join("sys"));
+        assert!(inside || !(text.contains(&danger) || text.contains(&word)), "{} is outside of sys", path.display());
+    }
+}
+
+#[test]
+fn the_role_that_acts_is_small_runs_no_shell_and_has_few_dependencies() {
+    let act = root().join("act/src");
+    let mut lines = 0;
+    for (path, text) in sources() {
+        if path.starts_with(&act) {
+            lines += text.lines().count();
+            for shell in ["\"sh\"", "\"bash\"", "/bin/sh", "\"-c\", &format"] {
+                assert!(!text.contains(shell), "{} names a shell", path.display());
+            }
+        }
+    }
+    assert!(lines <= 3000, "act has {lines} lines");
+    assert!(dependencies("act").len() <= 10, "{:?}", dependencies("act"));
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//! ") && text.len() > 12, "{} does not say what it is for", path.display());
+    }
+}
+
+#[test]
+fn the_engine_has_no_clock_no_disk_and_no_network() {
+    for (path, text) in sources().into_iter().filter(|(p, _)| p.starts_with(root().join("engine/src"))) {
+        for edge in ["SystemTime", "Instant::now", "std::fs", "std::net", "std::io", "std::env", "rand"] {
+            assert!(!text.contains(edge), "{} reaches for {edge}", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_unfinished_is_left_behind() {
+    for (path, text) in sources() {
+        for word in [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["#[ig", "nore"].concat(), ["FIX", "ME"].concat()] {
+            assert!(!text.contains(&word), "{} holds {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_of_the_repository_name_no_machine() {
+    let names = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat()];
+    for (path, text) in sources() {
+        for name in &names {
+            assert!(!text.contains(name.as_str()), "{} names {name}", path.display());
+        }
+    }
+}
