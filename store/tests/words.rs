@@ -196,5 +196,6 @@ fn variant(fact: &Fact) -> usize {
         WatchEnded { .. } => 28,
         SitesSeen { .. } => 29,
         OutcomeStale { .. } => 30,
+        OperatorCalled { .. } => 31,
     }
 }

@@ -9,7 +9,7 @@ pub struct Draw(pub u64);
 
 impl Draw {
     /// How many facts there are (`words.rs` does not compile when one is missing here).
-    pub const FACTS: usize = 31;
+    pub const FACTS: usize = 32;
 
     /// The next number.
     pub fn next(&mut self) -> u64 {
@@ -168,9 +168,10 @@ impl Draw {
         }
     }
     fn delivery(&mut self) -> Delivery {
-        match self.below(3) {
+        match self.below(4) {
             0 => Delivery::Accepted { addresses: self.next() as u16 },
             1 => Delivery::Waiting { why: self.text() },
+            2 => Delivery::Withdrawn,
             _ => Delivery::Undeliverable { why: self.text() },
         }
     }
@@ -233,7 +234,8 @@ impl Draw {
             27 => Fact::IncidentDismissed { incident, by: self.text(), truth: self.text() },
             28 => Fact::WatchEnded { incident },
             29 => Fact::SitesSeen { sites: self.some(Self::site) },
-            _ => Fact::OutcomeStale { intent: IntentId(self.next()) },
+            30 => Fact::OutcomeStale { intent: IntentId(self.next()) },
+            _ => Fact::OperatorCalled { incident, delivery: self.delivery() },
         }
     }
 
