@@ -5,6 +5,7 @@
 //! see it at once. `serve` on a server never has one.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use model::{Moment, Span};
 
@@ -74,6 +75,33 @@ impl Clock {
     }
 }
 
+/// Notices that the wall clock was set: it is held against one that nobody can set.
+///
+/// After a step of more than [`Steady::STEP`] timed releases wait for one full stage more: a clock that jumps a
+/// year ahead must not open an account whose last stage began a minute ago.
+pub struct Steady {
+    wall: Moment,
+    steady: Instant,
+}
+
+impl Steady {
+    /// Smaller steps are what time synchronisation does.
+    pub const STEP: Span = Span::minutes(5);
+
+    /// From now on.
+    pub fn begin(wall: Moment) -> Steady {
+        Steady { wall, steady: Instant::now() }
+    }
+
+    /// How far the wall clock was set since the last call, if it was: the time that really passed does not count.
+    pub fn step(&mut self, wall: Moment, steady: Instant) -> Option<Span> {
+        let passed = Span(i64::try_from(steady.duration_since(self.steady).as_micros()).unwrap_or(i64::MAX));
+        let step = Span((wall - self.wall).0.saturating_sub(passed.0));
+        (self.wall, self.steady) = (wall, steady);
+        (step.0.saturating_abs() > Steady::STEP.0).then_some(step)
+    }
+}
+
 /// The system's time.
 pub fn system_now() -> Moment {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -83,6 +111,18 @@ pub fn system_now() -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_and_one_that_drifts_is_not() {
+        let (wall, steady) = (Moment::from_secs(1_000_000), Instant::now());
+        let after = |secs: u64| steady + std::time::Duration::from_secs(secs);
+        let mut clock = Steady { wall, steady };
+        assert_eq!(clock.step(wall + Span::secs(10), after(10)), None);
+        assert_eq!(clock.step(wall + Span::secs(23), after(20)), None);
+        assert_eq!(clock.step(wall + Span::days(365), after(30)), Some(Span::days(365) - Span::secs(33)));
+        assert_eq!(clock.step(wall - Span::days(1), after(40)), Some(Span::ZERO - Span::days(366) - Span::secs(10)));
+        assert_eq!(clock.step(wall - Span::days(1) + Span::secs(5), after(45)), None);
+    }
 
     #[test]
     fn a_told_clock_runs_at_its_pace_and_can_jump() {

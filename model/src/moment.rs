@@ -84,6 +84,13 @@ impl Sub<Span> for Moment {
     }
 }
 
+impl Sub<Span> for Span {
+    type Output = Span;
+    fn sub(self, other: Span) -> Span {
+        Span(self.0.saturating_sub(other.0))
+    }
+}
+
 impl Sub<Moment> for Moment {
     type Output = Span;
     fn sub(self, earlier: Moment) -> Span {

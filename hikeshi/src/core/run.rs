@@ -11,7 +11,7 @@ use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
 use super::{Core, Lines};
-use crate::clock::Clock;
+use crate::clock::{Clock, Steady};
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
 use crate::link::{Heard, Line};
@@ -117,6 +117,8 @@ impl Core {
         let mut ticked = Instant::now();
         let mut reconciled = Instant::now();
         let mut expired = Instant::now();
+        let mut steady = Steady::begin(self.clock.now());
+        let mut paused_until = ticked;
         loop {
             let pace = if self.clock.is_told() { Duration::from_millis(50) } else { TICK };
             let heard = match queue.recv_timeout(pace) {
@@ -127,7 +129,14 @@ impl Core {
             heard.and_then(|()| {
                 if ticked.elapsed() >= pace {
                     ticked = Instant::now();
-                    self.tick()?;
+                    if let Some(step) = steady.step(self.clock.now(), ticked).filter(|_| !self.clock.is_told()) {
+                        let pause = Duration::from_micros(self.policy.stage.0.max(0) as u64);
+                        tracing::error!(seconds = step.whole_secs(), "the clock was set; timed releases wait {pause:?} more");
+                        paused_until = ticked + pause;
+                    }
+                    if ticked >= paused_until {
+                        self.tick()?;
+                    }
                 }
                 if reconciled.elapsed() >= RECONCILE {
                     reconciled = Instant::now();
