@@ -412,6 +412,8 @@ impl Play {
             must(Path::new(&format!("/proc/{pid}/exe")).exists() && !is_stopped(*pid), "the harmless program was left alone")?;
         }
         let view = self.view().ok_or_else(|| CommandError::failure("the store cannot be read"))?;
+        let known = view.accounts().map_err(|e| CommandError::failure(e.to_string()))?;
+        must(known.iter().map(|k| k.entry.sites.len()).sum::<usize>() == Scene::sites().len(), "every site has its owner")?;
         let incidents = view.incidents(100).map_err(|e| CommandError::failure(e.to_string()))?;
         must(incidents.len() == 2 && incidents.iter().all(|i| i.account.name.as_str() == HIJACKED), "nobody else was accused")?;
         must(self.probes.lost.load(Ordering::Relaxed) == 0, "no visitor of another site was turned away")?;

@@ -39,17 +39,26 @@ impl Scene {
             std::fs::create_dir_all(root.join(folder))?;
         }
         private(&root.join("run"))?;
+        // The line that `setup` would write into every server block; the demo's own server honours it.
+        let gate = root.join("etc/nginx-gate.conf");
+        std::fs::write(&gate, act::gate::nginx_include(&root.join("gate")).map_err(CommandError::failure)?)?;
         let mut vhosts = "events {}\nhttp {\n".to_owned();
         let mut accounts = String::new();
         for (place, (name, sites)) in ACCOUNTS.iter().enumerate() {
             let home = scene.home(name);
-            accounts.push_str(&account(name, place, &home));
+            let mut declared = Vec::new();
             for site in *sites {
                 let folder = scene.site(name, site);
+                let shown = folder.display();
                 std::fs::create_dir_all(folder.join("wp-content/uploads"))?;
                 std::fs::write(folder.join("index.php"), format!("<?php echo \"{site}\";\n"))?;
-                vhosts.push_str(&format!("  server {{ listen {web}; server_name {site}; root {}; }}\n", folder.display()));
+                vhosts.push_str(&format!(
+                    "  server {{ include {}; listen {web}; server_name {site}; root {shown}; }}\n",
+                    gate.display()
+                ));
+                declared.push(format!("{{ domain = \"{site}\", root = \"{shown}\" }}"));
             }
+            accounts.push_str(&account(name, place, &home, &declared.join(", ")));
         }
         vhosts.push_str("}\n");
         std::fs::write(root.join("etc/nginx.conf"), vhosts)?;
@@ -144,10 +153,10 @@ etc = "{root}/etc"
     }
 }
 
-fn account(name: &str, place: usize, home: &Path) -> String {
+fn account(name: &str, place: usize, home: &Path, sites: &str) -> String {
     format!(
         "[[account]]\nname = \"{name}\"\nuid = {}\nhome = \"{}\"\ntime_zone = \"Asia/Tokyo\"\n\
-         contacts = [{{ address = \"owner@{name}-contact.example\", role = \"owner\", language = \"ja\", name = \"{}\" }}]\n\n",
+         contacts = [{{ address = \"owner@{name}-contact.example\", role = \"owner\", language = \"ja\", name = \"{}\" }}]\nsites = [{sites}]\n\n",
         uid(place),
         home.display(),
         ["山田花子", "佐藤桜", "鈴木楓"][place],
