@@ -56,7 +56,8 @@ impl Drop for Folder {
 fn a_live_process_is_seen_with_program_arguments_directory_and_hostile_name() {
     let folder = Folder::new("name");
     let hostile = folder.0.join(std::ffi::OsStr::from_bytes(b"a) S 1 (\n\xff"));
-    std::fs::copy("/bin/sleep", &hostile).unwrap();
+    // Copied by another process: a file that we wrote ourselves may still be open in a child that a test beside us forks.
+    assert!(Command::new("cp").arg("/bin/sleep").arg(&hostile).status().unwrap().success());
     let child = start(Command::new(&hostile).arg("60").current_dir(&folder.0));
     let table = sweep(None);
     let seen = table.get(child.0.id()).expect("our child");

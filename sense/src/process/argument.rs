@@ -300,7 +300,7 @@ fn substituted(text: &[u8]) -> bool {
     false
 }
 
-/// Whether a text of PHP, Python, Perl, Ruby or Node fetches something and runs it.
+/// Whether a text of PHP, Python, Perl, Ruby or Node fetches or decodes something and runs it.
 pub fn code_runs_download(text: &[u8]) -> bool {
     const FETCH: &[&str] = &[
         "file_get_contents",
@@ -341,6 +341,10 @@ pub fn code_runs_download(text: &[u8]) -> bool {
         "new Function",
     ];
     let has = |words: &[&str]| words.iter().any(|word| contains_any_case(text, word.as_bytes()));
+    let decodes = ["base64_decode", "b64decode", "decode_base64", "gzinflate", "fromhex", "Buffer.from("];
+    if has(&decodes) && has(RUN) {
+        return true;
+    }
     has(FETCH) && has(RUN) && (contains(text, b"://") || contains_any_case(text, b"base64"))
 }
 

@@ -8,8 +8,8 @@ use super::argument::{Code, code, code_runs_download, loops, miner_points, names
 use super::place::{Place, has_hidden_part, place};
 use super::table::{Process, Proto, SocketState, State, Table};
 use super::word::{
-    base, contains, is_downloader, is_interpreter, is_kernel_thread, is_pool_program, is_service_daemon, is_shell,
-    is_system_daemon, is_system_tool, same_program,
+    base, contains, is_downloader, is_interpreter, is_kernel_thread, is_miner_name, is_pool_program, is_service_daemon,
+    is_shell, is_system_daemon, is_system_tool, same_program,
 };
 
 /// From this age on a process is no passing step of something else.
@@ -29,6 +29,8 @@ const POOL_PORTS: &[u16] = &[
     3032, 3333, 3334, 3335, 3336, 4444, 4445, 5555, 5556, 5588, 6666, 7777, 8888, 9000, 9999, 10032, 10128, 10300,
     10343, 11111, 13333, 14433, 14444, 15555, 17777, 18081, 19999, 20128, 20535, 30303, 33333, 45560, 45700, 55555,
 ];
+/// Ports of IRC; owners run bots too, but not out of a site and left behind.
+const CHAT_PORTS: &[u16] = &[6660, 6661, 6662, 6663, 6664, 6665, 6666, 6667, 6668, 6669, 6697];
 /// Ports that are guessed at from hijacked machines; a client of an owner has one or two such connections.
 const GUESSED_PORTS: &[u16] = &[21, 22, 23, 445, 1433, 2222, 2323, 3306, 3389, 5432, 5900, 6379, 8728, 11211, 27017];
 
@@ -116,6 +118,8 @@ marks! {
     Miner,
     /// Connected to a port that pools use.
     PoolPort,
+    /// Connected to a chat port (IRC), by which bots are steered.
+    ChatPort,
     /// Connected to a public address.
     Remote,
     /// Connections to many mail hosts.
@@ -462,9 +466,12 @@ fn connections(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Mark
         Mark::Miner,
         miner_points(&process.argv) >= 3 && (!tool || marks.has(Mark::Heavy)) && !is_shell(&process.exe),
     );
+    // Without arguments there is still the program's own name: it accuses a file of the tenant, it excuses none.
+    marks.put(Mark::Miner, at.by_tenant() && marks.has(Mark::Heavy) && is_miner_name(base(&process.exe)));
     marks.put(Mark::Listens, process.sockets.iter().any(|socket| socket.listens_outside()));
     let outside: Vec<_> = process.sockets.iter().filter(|socket| socket.goes_outside()).collect();
     marks.put(Mark::Remote, !outside.is_empty());
+    marks.put(Mark::ChatPort, outside.iter().any(|socket| CHAT_PORTS.contains(&socket.remote.port())));
     marks.put(Mark::PoolPort, outside.iter().any(|socket| POOL_PORTS.contains(&socket.remote.port())));
     // Twenty processes of one script with two connections each are one mailer.
     let kin = scene.table.processes().iter().filter(|other| {

@@ -108,7 +108,7 @@ pub const RULES: &[Rule] = &[
     ),
     proof(Kind::RunsFromUploads, &[ScriptTemp, HiddenPart], &[Web, Remote], &[Session]),
     ask(Kind::RunsFromUploads, &[ScriptTemp], &[Orphaned, Web, HiddenPart], &[Session]),
-    proof(Kind::RunsFromUploads, &[ScriptData, Orphaned], &[ManyMail, Scan, PoolPort], &[]),
+    proof(Kind::RunsFromUploads, &[ScriptData, Orphaned], &[ManyMail, Scan, PoolPort, HoldsSite, ChatPort], &[]),
     ask(Kind::RunsFromUploads, &[ScriptData, Orphaned], &[], &[]),
     // A hidden directory is no crime; a tenant's program working there unwatched under a copied name is.
     proof(Kind::HiddenProgram, &[ExeHidden, ToolInHome], &[Heavy, PoolPort, Orphaned], &[]),
@@ -130,6 +130,11 @@ pub const RULES: &[Rule] = &[
     proof(Kind::Orphaned, &[Orphaned, Interpreter, HoldsBoth], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, HoldsSite, Long], &[], &[]),
     ask(Kind::Orphaned, &[Orphaned, Interpreter, Wiped], &[], &[]),
+    // A bot waits for orders on a chat; an owner's own bot does not live inside of a site.
+    proof(Kind::Orphaned, &[Orphaned, ChatPort, ScriptInSite], &[], &[]),
+    ask(Kind::Orphaned, &[Orphaned, ChatPort], &[Own, OwnScript], &[]),
+    // An unknown program at full load that talks, serves nobody and that nobody watches: the owner knows it or not.
+    ask(Kind::Orphaned, &[Orphaned, Own, Heavy, Remote], &[], &[Listens, Interpreter]),
     proof(
         Kind::PortScan,
         &[Scan],

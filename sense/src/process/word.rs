@@ -320,6 +320,26 @@ pub fn is_system_tool(name: &[u8]) -> bool {
     one_of(name, NAMES)
 }
 
+/// Names that published miners go by.
+pub fn is_miner_name(name: &[u8]) -> bool {
+    [
+        "xmrig",
+        "xmr-stak",
+        "minerd",
+        "cpuminer",
+        "ccminer",
+        "nbminer",
+        "lolminer",
+        "phoenixminer",
+        "srbminer",
+        "teamredminer",
+        "nanominer",
+        "xmrstak",
+    ]
+    .iter()
+    .any(|known| contains_any_case(name, known.as_bytes()))
+}
+
 /// Tools whose work is heavy by nature: backup, compression, images, films, imports, builds.
 pub fn is_heavy_tool(name: &[u8]) -> bool {
     one_of(
