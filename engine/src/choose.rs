@@ -34,8 +34,7 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     };
     // Above the operator's own hard rate that mail is held alone: the rate is his word, not our suspicion.
     let hard = |s: &Signal| s.kind == Kind::MailAboveHardRate || s.also.contains(&Kind::MailAboveHardRate);
-    let mails: Vec<&Signal> =
-        signals.iter().filter(|s| s.class() == Class::Mail && (enough(s) || hard(s))).collect();
+    let mails: Vec<&Signal> = signals.iter().filter(|s| s.class() == Class::Mail && (enough(s) || hard(s))).collect();
     if !mails.is_empty() && !in_force(incident, |m| matches!(m, Measure::HoldMail { .. })) {
         let queued = mails.iter().flat_map(|s| queued(s)).cloned().collect();
         chosen.push(choice("mail", Measure::HoldMail { queued }, &mails));

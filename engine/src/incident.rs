@@ -200,7 +200,8 @@ impl Incident {
 
     /// Whether the owner was ever told that something was stopped.
     pub fn owner_was_told(&self) -> bool {
-        let about = |k: &NoticeKind| matches!(k, NoticeKind::Restricted | NoticeKind::Relapse { .. } | NoticeKind::Added);
+        let about =
+            |k: &NoticeKind| matches!(k, NoticeKind::Restricted | NoticeKind::Relapse { .. } | NoticeKind::Added);
         self.notices.iter().any(|n| about(&n.kind) && n.delivery != Some(Delivery::Withdrawn))
     }
 

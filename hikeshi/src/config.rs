@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::evidence::printable;
-use model::{Hash, Language, Mode, Span};
+use model::{Language, Mode, Span};
 use sense::inventory::accounts::{MailAddress, ZoneName};
 use sense::inventory::{ApacheSource, NginxSource, Sources, UidRange};
 use serde::{Deserialize, Serialize};
@@ -163,12 +163,6 @@ pub struct MailTable {
     pub hold_file: AbsolutePath,
     /// More messages an hour of one account than this are held without a second sign.
     pub hard_mails_per_hour: Bounded<20, 1_000_000>,
-    /// Fewer messages an hour are no mass mail, whatever else they look like.
-    pub mass_mails_per_hour: Bounded<5, 1_000_000>,
-    /// Share of recipients abroad from which mass mail is suspicious.
-    pub mass_abroad_percent: Bounded<1, 100>,
-    /// Share of bounced and deferred recipients from which mass mail is suspicious.
-    pub mass_failed_percent: Bounded<1, 100>,
 }
 
 impl Default for MailTable {
@@ -179,9 +173,6 @@ impl Default for MailTable {
             log_is_guarded: false,
             hold_file: AbsolutePath::of("/etc/hikeshi/postfix-hold"),
             hard_mails_per_hour: Bounded(2_000),
-            mass_mails_per_hour: Bounded(100),
-            mass_abroad_percent: Bounded(60),
-            mass_failed_percent: Bounded(20),
         }
     }
 }
@@ -300,8 +291,6 @@ pub struct PathsTable {
     pub gate: AbsolutePath,
     /// The include files that `setup` writes.
     pub etc: AbsolutePath,
-    /// Folders of access and error logs.
-    pub logs: Vec<AbsolutePath>,
 }
 
 impl Default for PathsTable {
@@ -311,7 +300,6 @@ impl Default for PathsTable {
             run: AbsolutePath::of("/run/hikeshi"),
             gate: AbsolutePath::of("/var/lib/hikeshi/gate"),
             etc: AbsolutePath::of("/etc/hikeshi"),
-            logs: vec![AbsolutePath::of("/var/log/nginx"), AbsolutePath::of("/var/log/apache2")],
         }
     }
 }
@@ -358,7 +346,8 @@ impl Config {
     /// Reads a file; all mistakes at once.
     pub fn read(path: &Path) -> Result<Config, Vec<ConfigError>> {
         let fail = |what: String| vec![ConfigError { file: path.to_owned(), line: 0, key: String::new(), what }];
-        let bytes = std::fs::read(path).map_err(|e| fail(format!("{e}; create it (an empty file is right) or name another")))?;
+        let bytes = std::fs::read(path)
+            .map_err(|e| fail(format!("{e}; create it (an empty file is right) or name another")))?;
         let text = String::from_utf8(bytes).map_err(|_| fail("not UTF-8; save it as UTF-8".into()))?;
         Config::parse(path, &text)
     }
@@ -389,16 +378,6 @@ impl Config {
         }
         errors.sort_by_key(|e| e.line);
         Err(errors)
-    }
-
-    /// What decides, as bytes that are equal for equal decisions: comments, order and defaults make no difference.
-    pub fn canonical(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a configuration has no maps with other keys than text")
-    }
-
-    /// The hash stored with each decision.
-    pub fn hash(&self) -> Hash {
-        Hash::of(&self.canonical())
     }
 
     /// nginx's main file, found or configured.
@@ -453,10 +432,14 @@ pub fn check(path: &Path) -> Checked {
         let Ok(meta) = std::fs::metadata(path) else { continue };
         let shown = printable(path.as_os_str().as_encoded_bytes(), 400);
         if meta.uid() != 0 {
-            out.warnings.push(format!("{shown} belongs to uid {}; who can change it can order restrictions: chown root", meta.uid()));
+            out.warnings.push(format!(
+                "{shown} belongs to uid {}; who can change it can order restrictions: chown root",
+                meta.uid()
+            ));
         }
         if meta.mode() & 0o022 != 0 && meta.mode() & 0o1000 == 0 {
-            out.warnings.push(format!("{shown} can be written by others (mode {:o}); chmod go-w", meta.mode() & 0o7777));
+            out.warnings
+                .push(format!("{shown} can be written by others (mode {:o}); chmod go-w", meta.mode() & 0o7777));
         }
     }
     out
@@ -471,15 +454,23 @@ fn doubts(config: &Config) -> Vec<String> {
         }
     };
     doubt(config.notice.operator_mail.is_none(), "notice.operator_mail is missing: nobody is paged; set an address");
-    doubt(config.notice.from.is_none(), "notice.from is missing: no letters can be sent; set the desk's address");
+    doubt(
+        config.notice.from.is_none(),
+        "notice.from is missing: letters come from hikeshi@ and the machine's name; set an address that people read",
+    );
     doubt(config.notice.portal_url.is_none(), "notice.portal_url is missing: letters have no link to the portal");
     doubt(config.notice.host_name.is_empty(), "notice.host_name is empty: letters do not say who writes");
-    doubt(config.notice.terms.is_empty(), "notice.terms is empty: a statement of reasons needs the clause that it rests on");
-    doubt(config.node.host_addresses.is_empty(), "node.host_addresses is empty: the node's own addresses are not known as such");
-    doubt(config.nginx().is_none() && config.apache().is_empty(), "no web server found: no site is known; set web.nginx or web.apache");
     doubt(
-        config.mail.mass_mails_per_hour.0 >= config.mail.hard_mails_per_hour.0,
-        "mail.mass_mails_per_hour is not below mail.hard_mails_per_hour: the softer limit never counts",
+        config.notice.terms.is_empty(),
+        "notice.terms is empty: a statement of reasons needs the clause that it rests on",
+    );
+    doubt(
+        config.node.host_addresses.is_empty(),
+        "node.host_addresses is empty: the node's own addresses are not known as such",
+    );
+    doubt(
+        config.nginx().is_none() && config.apache().is_empty(),
+        "no web server found: no site is known; set web.nginx or web.apache",
     );
     doubt(
         config.mode == Mode::Enforce && config.limits.accounts_per_hour.0 == 0,
@@ -518,7 +509,8 @@ fn blank(text: &mut String, span: Range<usize>) {
         }
         false => (span.start, span.end),
     };
-    let blanks: String = text[from..to].chars().map(|c| if c == '\n' { "\n".into() } else { " ".repeat(c.len_utf8()) }).collect();
+    let blanks: String =
+        text[from..to].chars().map(|c| if c == '\n' { "\n".into() } else { " ".repeat(c.len_utf8()) }).collect();
     text.replace_range(from..to, &blanks);
 }
 

@@ -104,8 +104,13 @@ impl Inventory {
         unclear.append(&mut passwd.unclear);
         passwd.tenants.retain(|t| !sources.shared_uids.contains(&t.uid));
         let declared = read_accounts_dir(sources, &mut reader, &mut unclear);
-        let mut people =
-            People { zone: &sources.time_zone, shared: &sources.shared_uids, entries: Vec::new(), owners: Vec::new(), homes: Homes::new() };
+        let mut people = People {
+            zone: &sources.time_zone,
+            shared: &sources.shared_uids,
+            entries: Vec::new(),
+            owners: Vec::new(),
+            homes: Homes::new(),
+        };
         people.add_tenants(&passwd);
         for account in &declared {
             people.add_declared(account, sources.tenant_uids, &mut reader, &mut unclear);

@@ -174,9 +174,9 @@ impl<'a> Rig<'a> {
             }
             Said::Verdict { account, what } => {
                 let waiting: Vec<IntentId> = self.outstanding();
-                let intents = waiting.into_iter().map(|id| self.intent(id));
+                let mut intents = waiting.into_iter().map(|id| self.intent(id));
                 let intent =
-                    intents.filter(|i| world::concerns(i, account)).last().expect("a verification is under way");
+                    intents.rfind(|i| world::concerns(i, account)).expect("a verification is under way");
                 self.answer(&intent, world::verdict(what, now));
             }
             Said::Owner { account, text, .. } => {

@@ -61,7 +61,8 @@ fn rooms_on_one_storey_do_not_import_each_other() {
 fn the_workspace_has_these_rooms_and_no_other() {
     let text = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let members = text.split("members = [").nth(1).unwrap().split(']').next().unwrap();
-    let members: BTreeSet<&str> = members.split(',').map(|m| m.trim().trim_matches('"')).filter(|m| !m.is_empty()).collect();
+    let members: BTreeSet<&str> =
+        members.split(',').map(|m| m.trim().trim_matches('"')).filter(|m| !m.is_empty()).collect();
     assert_eq!(members, ARROWS.iter().map(|(room, _)| *room).collect());
 }
 
@@ -111,7 +112,12 @@ fn the_engine_has_no_clock_no_disk_and_no_network() {
 #[test]
 fn nothing_unfinished_is_left_behind() {
     for (path, text) in sources() {
-        for word in [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["#[ig", "nore"].concat(), ["FIX", "ME"].concat()] {
+        for word in [
+            ["to", "do!("].concat(),
+            ["unimpl", "emented!("].concat(),
+            ["#[ig", "nore"].concat(),
+            ["FIX", "ME"].concat(),
+        ] {
             assert!(!text.contains(&word), "{} holds {word}", path.display());
         }
     }

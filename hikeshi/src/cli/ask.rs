@@ -44,7 +44,9 @@ pub fn order(common: &Common, asked: &ToCore) -> Answer {
             Ok(Exit::Ok)
         }
         FromCore::Refused(why) => Err(CommandError::refused(why)),
-        FromCore::Status { .. } => Err(CommandError::failure("the core answered something else; are two versions installed?")),
+        FromCore::Status { .. } => {
+            Err(CommandError::failure("the core answered something else; are two versions installed?"))
+        }
     }
 }
 

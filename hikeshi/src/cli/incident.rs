@@ -126,7 +126,9 @@ pub fn owner_of(common: &Common, number: Number) -> Result<AccountName, CommandE
     let store = ask::store(&ask::config(common)?)?;
     match store.incident_account(number).map_err(|e| CommandError::failure(e.to_string()))? {
         Some(account) => Ok(account.name),
-        None => Err(CommandError::usage(format!("no incident {number} on this node; `hikeshi incident list --all` shows all"))),
+        None => Err(CommandError::usage(format!(
+            "no incident {number} on this node; `hikeshi incident list --all` shows all"
+        ))),
     }
 }
 
@@ -240,7 +242,11 @@ fn show(common: &Common, number: Number, at: Option<Moment>, letters: bool) -> A
     for stored in &own {
         anstream::println!("{}  {}", stored.event.at.dimmed(), print::coloured(&print::event_line(&stored.event)));
         if let model::Fact::SignalJoined { signal, .. } = &stored.event.fact {
-            match store.body(&signal.evidence).map_err(failed)?.map(|b| serde_json::from_slice::<model::Evidence>(&b.bytes)) {
+            match store
+                .body(&signal.evidence)
+                .map_err(failed)?
+                .map(|b| serde_json::from_slice::<model::Evidence>(&b.bytes))
+            {
                 Some(Ok(evidence)) => {
                     for (key, value) in evidence.0 {
                         anstream::println!("                        {key:?}: {value}");
@@ -262,11 +268,21 @@ fn show(common: &Common, number: Number, at: Option<Moment>, letters: bool) -> A
 fn summary(account: &Account, number: Number) {
     let Some(incident) = account.incident(number) else { return };
     let relapse = incident.relapse_of.map(|n| format!(", relapse of {n}?")).unwrap_or_default();
-    anstream::println!("{}  account {}  {}{relapse}\n", number.bold(), account.account, print::state(incident.state()).bold());
+    anstream::println!(
+        "{}  account {}  {}{relapse}\n",
+        number.bold(),
+        account.account,
+        print::state(incident.state()).bold()
+    );
     let mut table = print::table(&["restriction", "what", "where it stands", "rule"]);
     for given in &incident.restrictions {
         let (id, why) = (given.restriction.id, &given.restriction.why);
-        table.add_row([format!("/{}", id.ordinal), print::measure(&given.restriction.measure), print::status(&given.status), why.rule.clone()]);
+        table.add_row([
+            format!("/{}", id.ordinal),
+            print::measure(&given.restriction.measure),
+            print::status(&given.status),
+            why.rule.clone(),
+        ]);
     }
     if !incident.restrictions.is_empty() {
         anstream::println!("{table}\n");

@@ -11,7 +11,9 @@ use std::time::Duration;
 use engine::{Incident, choose};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::order::Finding;
-use model::{AccountEntry, AccountName, Class, Evidence, Kind, Language, Measure, Mode, Moment, Number, Strength, Trouble};
+use model::{
+    AccountEntry, AccountName, Class, Evidence, Kind, Language, Measure, Mode, Moment, Number, Strength, Trouble,
+};
 use owo_colors::OwoColorize;
 use sense::attribution::Accounts;
 use sense::inventory::Inventory;

@@ -53,7 +53,9 @@ pub fn measure(measure: &Measure) -> String {
     match measure {
         Measure::AskOwner | Measure::PageOperator => measure.name().into(),
         Measure::HoldMail { queued } if queued.is_empty() => "hold-mail (all sendmail mail of the account)".into(),
-        Measure::HoldMail { queued } => format!("hold-mail (all sendmail mail of the account, {} queued)", queued.len()),
+        Measure::HoldMail { queued } => {
+            format!("hold-mail (all sendmail mail of the account, {} queued)", queued.len())
+        }
         Measure::FreezeProcess { processes } => {
             let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
             format!("freeze-process {}", pids.join(" "))
@@ -112,8 +114,12 @@ pub fn event_line(event: &Event) -> String {
             format!("lift      {id} {}{end}", measure.name())
         }
         Fact::RestrictionLifted { id, seen } => format!("lifted    {id} seen: {seen}"),
-        Fact::PassOrdered { incident, until, .. } => format!("pass      {incident} for the owner's browser until {until}"),
-        Fact::PassSeen { incident, open } => format!("pass      {incident} {}", if *open { "open" } else { "not possible" }),
+        Fact::PassOrdered { incident, until, .. } => {
+            format!("pass      {incident} for the owner's browser until {until}")
+        }
+        Fact::PassSeen { incident, open } => {
+            format!("pass      {incident} {}", if *open { "open" } else { "not possible" })
+        }
         Fact::LookOrdered { incident, look } => match look {
             Look::Rescan { .. } => format!("verify    {incident}"),
             Look::Capture { .. } => format!("capture   {incident}"),
@@ -126,7 +132,9 @@ pub fn event_line(event: &Event) -> String {
         Fact::OwnerDone { incident } => format!("owner     {incident} says: done"),
         Fact::OwnerCannot { incident } => format!("owner     {incident} says: cannot"),
         Fact::VerificationPassed { incident, checked } => format!("verdict   {incident} clean: {}", checks(checked)),
-        Fact::VerificationFailed { incident, checked } => format!("verdict   {incident} NOT clean: {}", checks(checked)),
+        Fact::VerificationFailed { incident, checked } => {
+            format!("verdict   {incident} NOT clean: {}", checks(checked))
+        }
         Fact::StageEntered { incident, stage } => format!("release   {incident} stage {stage:?}"),
         Fact::NoticeOrdered { notice, kind } => format!("notice    {notice} {}", notice_kind(kind)),
         Fact::NoticeSeen { notice, delivery: d } => format!("notice    {notice} {}", delivery(d)),
@@ -135,7 +143,9 @@ pub fn event_line(event: &Event) -> String {
             None => format!("question  bound to {incident}"),
         },
         Fact::QuestionUnbound { .. } => "question  no open incident: no restriction of ours".into(),
-        Fact::ObjectionRaised { incident, answer_by, .. } => format!("objection {incident} a person answers by {answer_by}"),
+        Fact::ObjectionRaised { incident, answer_by, .. } => {
+            format!("objection {incident} a person answers by {answer_by}")
+        }
         Fact::ObjectionDecided { incident, by, .. } => format!("objection {incident} upheld by {by}"),
         Fact::OperatorActed { incident, by, order, reason } => {
             let number = incident.map(|n| format!("{n} ")).unwrap_or_default();
@@ -143,7 +153,10 @@ pub fn event_line(event: &Event) -> String {
         }
         Fact::FindingAllowed { finding, until, .. } => format!("allow     finding {finding:?} until {until}"),
         Fact::IncidentClosed { incident, watch_until, verified } => {
-            format!("closed    {incident} {}; watched until {watch_until}", if *verified { "by verification" } else { "without verification" })
+            format!(
+                "closed    {incident} {}; watched until {watch_until}",
+                if *verified { "by verification" } else { "without verification" }
+            )
         }
         Fact::IncidentDismissed { incident, by, truth } => format!("dismissed {incident} by {by}: {truth}"),
         Fact::WatchEnded { incident } => format!("watch     {incident} ended without relapse"),

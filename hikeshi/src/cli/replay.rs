@@ -80,7 +80,10 @@ pub fn replay(common: &Common, args: ReplayArgs) -> Answer {
 fn again(played: &mut BTreeMap<String, (Account, Difference)>, policy: &Policy, event: &Event) {
     let (account, difference) = played.entry(event.account.to_string()).or_insert_with(|| {
         let name = event.account.to_string();
-        (Account::new(event.account.clone()), Difference { account: name, signals: 0, recorded: vec![], replayed: vec![] })
+        (
+            Account::new(event.account.clone()),
+            Difference { account: name, signals: 0, recorded: vec![], replayed: vec![] },
+        )
     });
     let input = match &event.fact {
         Fact::SignalJoined { signal, .. } => {
@@ -105,7 +108,9 @@ fn again(played: &mut BTreeMap<String, (Account, Difference)>, policy: &Policy, 
 
 fn given(fact: &Fact) -> Option<String> {
     match fact {
-        Fact::RestrictionOrdered { restriction, .. } => Some(format!("impose {}", print::measure(&restriction.measure))),
+        Fact::RestrictionOrdered { restriction, .. } => {
+            Some(format!("impose {}", print::measure(&restriction.measure)))
+        }
         Fact::RestrictionProposed { restriction } => Some(format!("propose {}", print::measure(&restriction.measure))),
         _ => None,
     }

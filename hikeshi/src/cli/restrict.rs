@@ -70,14 +70,9 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
 /// The process beyond doubt, as it is now; `act` checks again before it does anything.
 fn identify(pid: u32) -> Result<ProcessRef, CommandError> {
     let seen = sys::process::Process::open(pid).and_then(|p| p.identity());
-    let wrong = |why: String| CommandError::usage(format!("process {pid}: {why}; `ps -p {pid}` shows whether it still runs"));
+    let wrong =
+        |why: String| CommandError::usage(format!("process {pid}: {why}; `ps -p {pid}` shows whether it still runs"));
     let identity = seen.map_err(|e| wrong(e.to_string()))?;
     let (exe_dev, exe_ino) = identity.exe.ok_or_else(|| wrong("it has no program (kernel thread or ended)".into()))?;
-    Ok(ProcessRef {
-        pid,
-        start_ticks: identity.start_ticks,
-        uid: identity.uids[0],
-        exe_dev,
-        exe_ino,
-    })
+    Ok(ProcessRef { pid, start_ticks: identity.start_ticks, uid: identity.uids[0], exe_dev, exe_ino })
 }

@@ -115,7 +115,10 @@ fn lift_everything(config: &Config) -> Result<(), CommandError> {
         }
         if began.elapsed() > PATIENCE {
             let list: Vec<String> = standing.iter().map(|(_, n)| n.to_string()).collect();
-            return Err(CommandError::failure(format!("not lifted in time: {}; see `hikeshi status`", list.join(", "))));
+            return Err(CommandError::failure(format!(
+                "not lifted in time: {}; see `hikeshi status`",
+                list.join(", ")
+            )));
         }
         for (account, incident) in standing.into_iter().filter(|_| !asked) {
             let what = Operator::Release { incident, reason: "setup --remove".into() };

@@ -52,7 +52,9 @@ pub fn status(common: &Common) -> Answer {
             shown.running = true;
             (shown.roles, shown.cannot_be_seen, shown.unclear, shown.accounts) = (roles, blind, unclear, accounts);
         }
-        Ok(_) | Err(_) => shown.cannot_be_seen.push("nothing new: `hikeshi serve` is not running (what is restricted stays restricted)".into()),
+        Ok(_) | Err(_) => shown
+            .cannot_be_seen
+            .push("nothing new: `hikeshi serve` is not running (what is restricted stays restricted)".into()),
     }
     if let Ok(store) = ask::store(&config) {
         for account in folds(&store)? {
@@ -94,7 +96,11 @@ pub fn folds(store: &store::View) -> Result<Vec<Account>, crate::exit::CommandEr
 
 fn collect(account: &Account, shown: &mut Shown) {
     for incident in account.open_incidents() {
-        let lost = incident.notices.iter().filter(|n| matches!(n.delivery, Some(model::Delivery::Undeliverable { .. }))).count();
+        let lost = incident
+            .notices
+            .iter()
+            .filter(|n| matches!(n.delivery, Some(model::Delivery::Undeliverable { .. })))
+            .count();
         shown.incidents.push(Line {
             incident: incident.number.to_string(),
             account: account.account.to_string(),
@@ -110,7 +116,9 @@ fn collect(account: &Account, shown: &mut Shown) {
             let what = match &given.restriction.measure {
                 Measure::PageOperator => format!("look: {}", given.restriction.why.rule),
                 Measure::AskOwner => "ask the owner about a suspicious program".into(),
-                other => format!("would {}; `hikeshi incident confirm {}` does it", print::measure(other), incident.number),
+                other => {
+                    format!("would {}; `hikeshi incident confirm {}` does it", print::measure(other), incident.number)
+                }
             };
             shown.waits_for_a_person.push(format!("{} {} {what}", incident.number, account.account));
         }

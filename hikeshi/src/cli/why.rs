@@ -35,7 +35,12 @@ pub fn why(common: &Common, args: WhyArgs) -> Answer {
         true => args.url.clone(),
         false => format!("http://{}", args.url),
     };
-    let bad = || CommandError::usage(format!("\"{}\" is not an address of a site; write it as https://blog.example.jp/", args.url));
+    let bad = || {
+        CommandError::usage(format!(
+            "\"{}\" is not an address of a site; write it as https://blog.example.jp/",
+            args.url
+        ))
+    };
     let answer = match args.at {
         None => probe::ask_url(&url).ok_or_else(bad)?,
         Some(address) => {
@@ -83,7 +88,9 @@ fn ground(common: &Common, host: &str) -> Ground {
         let store = ask::store(&ask::config(common).ok()?).ok()?;
         let known = store.accounts().ok()?;
         let mut sites = known.iter().filter(|k| !k.gone).flat_map(|k| &k.entry.sites);
-        sites.find(|s| s.domain.as_str() == host || s.aliases.iter().any(|a| a.as_str() == host)).map(|s| s.root.clone())
+        sites
+            .find(|s| s.domain.as_str() == host || s.aliases.iter().any(|a| a.as_str() == host))
+            .map(|s| s.root.clone())
     };
     let Some(root) = root() else { return Ground::Unknown };
     let mut folder = std::path::Path::new(&root);

@@ -59,7 +59,8 @@ impl TryFrom<String> for Url {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"));
-        let plain = |r: &str| !r.is_empty() && r.bytes().all(|b| b.is_ascii_graphic() && !b"\"'<>\\`{}|^#?@".contains(&b));
+        let plain =
+            |r: &str| !r.is_empty() && r.bytes().all(|b| b.is_ascii_graphic() && !b"\"'<>\\`{}|^#?@".contains(&b));
         match rest.is_some_and(plain) && !text.ends_with('/') {
             true => Ok(Url(text)),
             false => refuse(&text, "write an address without a slash at its end, as in \"https://help.example.jp\""),

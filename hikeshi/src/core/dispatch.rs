@@ -61,7 +61,10 @@ impl Core {
             Verb::OpenPass { pass, .. } => match self.store.body(pass)?.and_then(|b| pass_key(&b.bytes)) {
                 Some(key) => Some(key),
                 None => {
-                    self.answer(intent.id, Seen::Failed(Failure::Gone("the pass has expired; ask for a new one".into())))?;
+                    self.answer(
+                        intent.id,
+                        Seen::Failed(Failure::Gone("the pass has expired; ask for a new one".into())),
+                    )?;
                     return Ok(false);
                 }
             },
@@ -85,7 +88,8 @@ impl Core {
                 Ok(self.lines.sense.send(&packet))
             }
             Look::Capture { .. } => {
-                let packet = ToSense::Look { intent: intent.id, account: intent.account.clone(), look, evidence: vec![] };
+                let packet =
+                    ToSense::Look { intent: intent.id, account: intent.account.clone(), look, evidence: vec![] };
                 Ok(self.lines.sense.send(&packet))
             }
         }
@@ -182,7 +186,11 @@ impl Core {
             let waited = self.clock.now() - pending.since;
             match desk::mail::next_try(pending.tries, waited) {
                 Some(pause) => turn_later = Some((pending.tries, pause, why.clone())),
-                None => seen = Seen::Told(Delivery::Undeliverable { why: format!("given up after {} tries: {why}", pending.tries) }),
+                None => {
+                    seen = Seen::Told(Delivery::Undeliverable {
+                        why: format!("given up after {} tries: {why}", pending.tries),
+                    })
+                }
             }
         }
         if let (Order::Act(Verb::Lift { .. }), Seen::Failed(why)) = (&pending.intent.order, &seen)

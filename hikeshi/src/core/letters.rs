@@ -2,14 +2,14 @@
 //! configuration. The words are the desk's.
 
 use desk::letter::{
-    About, Answer, Decided, Earlier, FindingFacts, Limit, LiftWhen, LetterContent, Mistake, NextCheck, Released,
+    About, Answer, Decided, Earlier, FindingFacts, LetterContent, LiftWhen, Limit, Mistake, NextCheck, Released,
     SentNotice, SiteLine, SiteReason, Task, Tool, Topic, Undone, Unseen, Verification,
 };
 use desk::words::{SiteState, SiteVerdict};
 use engine::{Account, Incident, Status};
 use model::{
-    AccountEntry, AccountRef, Check, Checked, Class, Delivery, Domain, FactKey, Hash, Language, Measure, Moment, NoticeId,
-    NoticeKind, Number, Stage, Strength,
+    AccountEntry, AccountRef, Check, Checked, Class, Delivery, Domain, FactKey, Hash, Language, Measure, Moment,
+    NoticeId, NoticeKind, Number, Stage, Strength,
 };
 use serde::{Deserialize, Serialize};
 use store::{StoreError, View};
@@ -63,7 +63,10 @@ pub fn render_in(
     language: Language,
 ) -> Result<Option<Letter>, StoreError> {
     let entry = store.account(&account.account.name)?.map(|known| known.entry);
-    let kind = account.incident(notice.incident).and_then(|i| i.notices.iter().find(|n| n.id == notice)).map(|n| n.kind.clone());
+    let kind = account
+        .incident(notice.incident)
+        .and_then(|i| i.notices.iter().find(|n| n.id == notice))
+        .map(|n| n.kind.clone());
     let Some(kind) = kind else { return Ok(None) };
     let mut content = Gather { store, config, account, entry: entry.as_ref(), now }.content(notice, &kind)?;
     (content.host, content.desk) = names(config, language);
@@ -75,7 +78,8 @@ pub fn render_in(
 /// What the operator is called with: one line and what to do.
 pub fn page(core: &mut Core, who: &AccountRef, incident: Number, rule: &str) -> Result<(String, String), StoreError> {
     let account = core.account(who)?;
-    let state = account.incident(incident).map(|i| (crate::cli::print::state(i.state()), crate::cli::print::in_force(i)));
+    let state =
+        account.incident(incident).map(|i| (crate::cli::print::state(i.state()), crate::cli::print::in_force(i)));
     let (state, in_force) = state.unwrap_or(("no longer kept", "nothing".into()));
     let text = format!(
         "Account {who}, incident {incident}: {rule}.\nState: {state}. In force: {in_force}.\n\n\
@@ -160,9 +164,10 @@ impl Gather<'_> {
     fn is_own(&self, address: &str) -> bool {
         let domain = address.rsplit('@').next().unwrap_or("");
         let sites = self.entry.map(|e| e.sites.as_slice()).unwrap_or_default();
-        sites.iter().flat_map(|s| std::iter::once(&s.domain).chain(&s.aliases)).any(|d| {
-            d.as_str() == domain || domain.strip_suffix(d.as_str()).is_some_and(|rest| rest.ends_with('.'))
-        })
+        sites
+            .iter()
+            .flat_map(|s| std::iter::once(&s.domain).chain(&s.aliases))
+            .any(|d| d.as_str() == domain || domain.strip_suffix(d.as_str()).is_some_and(|rest| rest.ends_with('.')))
     }
 
     fn findings(&self, incident: &Incident) -> Result<Vec<FindingFacts>, StoreError> {
@@ -225,12 +230,7 @@ impl Gather<'_> {
             _ => incident.relapse_of,
         };
         let other = self.account.incident(number?)?;
-        Some(Earlier {
-            number: other.number,
-            opened: other.opened,
-            closed: other.closed?,
-            check: check_of(other),
-        })
+        Some(Earlier { number: other.number, opened: other.opened, closed: other.closed?, check: check_of(other) })
     }
 
     fn about(
@@ -254,7 +254,10 @@ impl Gather<'_> {
             NoticeKind::CheckFailed => {
                 let checked = incident.verification.as_ref().map(|(_, c)| c.clone()).unwrap_or_default();
                 let at = checked.first().map_or(self.now, |c| c.at);
-                About::CheckFailed(Verification { at, facts: checked.into_iter().map(|c| (c.clone(), task_for(&c, tasks))).collect() })
+                About::CheckFailed(Verification {
+                    at,
+                    facts: checked.into_iter().map(|c| (c.clone(), task_for(&c, tasks))).collect(),
+                })
             }
             NoticeKind::Released => About::Released(Released {
                 lifted: incident.closed.unwrap_or(self.now),
@@ -343,7 +346,11 @@ fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
         .map(|g| g.restriction.id.ordinal);
     let lift = |measure: &Measure| match (measure, closure) {
         (Measure::HoldMail { .. }, Some(closure)) => LiftWhen::After(closure),
-        _ if incident.restrictions.iter().any(|g| g.restriction.measure == *measure && g.restriction.why.rule == "ordered") => {
+        _ if incident
+            .restrictions
+            .iter()
+            .any(|g| g.restriction.measure == *measure && g.restriction.why.rule == "ordered") =>
+        {
             LiftWhen::Staff
         }
         _ if checked.is_empty() => LiftWhen::NothingFound,
@@ -358,7 +365,11 @@ fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
         new: g.restriction.since >= ordered,
     };
     // What is being lifted no longer belongs to what is stopped.
-    incident.in_force().filter(|g| g.status != Status::Lifting || matches!(incident.stage, Some((Stage::Owner, _)))).map(limit).collect()
+    incident
+        .in_force()
+        .filter(|g| g.status != Status::Lifting || matches!(incident.stage, Some((Stage::Owner, _))))
+        .map(limit)
+        .collect()
 }
 
 fn rules(incident: &Incident) -> Vec<String> {

@@ -56,8 +56,9 @@ fn store_failed(error: StoreError) -> CommandError {
 
 /// Accepts commands of the same uid or root, one packet and its answer a connection.
 fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
-    let listener = Listener::bind(path, 0o600)
-        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display())))?;
+    let listener = Listener::bind(path, 0o600).map_err(|e| {
+        CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display()))
+    })?;
     std::thread::spawn(move || {
         while let Ok(connection) = listener.accept() {
             if !crate::role::is_trusted(&connection) || connection.set_recv_timeout(Some(PATIENCE)).is_err() {
@@ -98,7 +99,8 @@ impl Core {
         };
         for row in core.store.pending()? {
             let since = core.event_time(row.intent.id)?.unwrap_or(row.next_at);
-            let pending = super::Pending { intent: row.intent, since, tries: row.tries, next_at: row.next_at, sent: None };
+            let pending =
+                super::Pending { intent: row.intent, since, tries: row.tries, next_at: row.next_at, sent: None };
             core.outbox.insert(pending.intent.id, pending);
         }
         for incident in core.store.incidents(10_000)? {
@@ -126,30 +128,34 @@ impl Core {
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Ok(Exit::Ok),
             };
-            heard.and_then(|()| {
-                if ticked.elapsed() >= pace {
-                    ticked = Instant::now();
-                    if let Some(step) = steady.step(self.clock.now(), ticked).filter(|_| !self.clock.is_told()) {
-                        let pause = Duration::from_micros(self.policy.stage.0.max(0) as u64);
-                        tracing::error!(seconds = step.whole_secs(), "the clock was set; timed releases wait {pause:?} more");
-                        paused_until = ticked + pause;
+            heard
+                .and_then(|()| {
+                    if ticked.elapsed() >= pace {
+                        ticked = Instant::now();
+                        if let Some(step) = steady.step(self.clock.now(), ticked).filter(|_| !self.clock.is_told()) {
+                            let pause = Duration::from_micros(self.policy.stage.0.max(0) as u64);
+                            tracing::error!(
+                                seconds = step.whole_secs(),
+                                "the clock was set; timed releases wait {pause:?} more"
+                            );
+                            paused_until = ticked + pause;
+                        }
+                        if ticked >= paused_until {
+                            self.tick()?;
+                        }
                     }
-                    if ticked >= paused_until {
-                        self.tick()?;
+                    if reconciled.elapsed() >= RECONCILE {
+                        reconciled = Instant::now();
+                        self.lines.act.send(&ToAct::List);
                     }
-                }
-                if reconciled.elapsed() >= RECONCILE {
-                    reconciled = Instant::now();
-                    self.lines.act.send(&ToAct::List);
-                }
-                if expired.elapsed() >= EXPIRE {
-                    expired = Instant::now();
-                    self.store.bodies_expire(self.clock.now())?;
-                    self.forget_idle();
-                }
-                self.dispatch()
-            })
-            .or_else(|error| self.survive(error))?;
+                    if expired.elapsed() >= EXPIRE {
+                        expired = Instant::now();
+                        self.store.bodies_expire(self.clock.now())?;
+                        self.forget_idle();
+                    }
+                    self.dispatch()
+                })
+                .or_else(|error| self.survive(error))?;
         }
     }
 
@@ -191,7 +197,9 @@ impl Core {
             Heap::Sense(Heard::Said(said)) => self.sense_said(said),
             Heap::Desk(Heard::Up) => Ok(()),
             Heap::Desk(Heard::Down) => {
-                self.line_broke(|o| matches!(o, Order::Tell { .. } | Order::Page { .. } | Order::Look(model::Look::Probe { .. })));
+                self.line_broke(|o| {
+                    matches!(o, Order::Tell { .. } | Order::Page { .. } | Order::Look(model::Look::Probe { .. }))
+                });
                 Ok(())
             }
             Heap::Desk(Heard::Said(outcome)) => self.hear(outcome),
@@ -355,7 +363,12 @@ impl Core {
     }
 
     /// Asks `act` what it would do; the asker waits for the answer.
-    fn dry_run(&mut self, account: model::AccountName, measure: model::Measure, asker: Connection) -> Result<(), StoreError> {
+    fn dry_run(
+        &mut self,
+        account: model::AccountName,
+        measure: model::Measure,
+        asker: Connection,
+    ) -> Result<(), StoreError> {
         let Some(who) = self.find(&account)? else {
             reply(&asker, &unknown(&account));
             return Ok(());
@@ -458,5 +471,7 @@ fn reply(asker: &Connection, answer: &FromCore) {
 }
 
 fn unknown(account: &model::AccountName) -> FromCore {
-    FromCore::Refused(format!("no account \"{account}\" is known; `hikeshi status` lists what is unclear in the inventory"))
+    FromCore::Refused(format!(
+        "no account \"{account}\" is known; `hikeshi status` lists what is unclear in the inventory"
+    ))
 }

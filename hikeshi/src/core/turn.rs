@@ -55,7 +55,10 @@ impl Core {
             match &event.fact {
                 Fact::IncidentOpened { .. } => turn.serial = turn.serial.wrapping_add(1),
                 Fact::NoticeSeen { notice, delivery: Delivery::Withdrawn } => {
-                    let row = self.outbox.values().find(|p| matches!(&p.intent.order, Order::Tell { notice: n, .. } if n == notice));
+                    let row = self
+                        .outbox
+                        .values()
+                        .find(|p| matches!(&p.intent.order, Order::Tell { notice: n, .. } if n == notice));
                     turn.batch.done.extend(row.map(|p| p.intent.id));
                 }
                 _ => {}
@@ -67,7 +70,7 @@ impl Core {
 
     /// Stores the turn, then takes it in. Only now may anything leave.
     pub fn commit(&mut self, turn: Turn) -> Result<(), StoreError> {
-                        let committed = self.store.commit(&turn.batch)?;
+        let committed = self.store.commit(&turn.batch)?;
         for (i, event) in turn.batch.events.iter().enumerate() {
             let id = IntentId(committed.first_seq + i as u64);
             // `step` loaded every account of this turn before anything was stored.
@@ -96,13 +99,19 @@ fn log(event: &Event) {
         Fact::RestrictionOrdered { restriction, .. } => {
             tracing::info!(%account, restriction = %restriction.id, verb = restriction.measure.name(), "restriction ordered");
         }
-        Fact::RestrictionImposed { id, seen } => tracing::info!(%account, restriction = %id, seen, "restriction in force"),
-        Fact::RestrictionFailed { id, why } => tracing::error!(%account, restriction = %id, %why, "restriction not in force"),
+        Fact::RestrictionImposed { id, seen } => {
+            tracing::info!(%account, restriction = %id, seen, "restriction in force")
+        }
+        Fact::RestrictionFailed { id, why } => {
+            tracing::error!(%account, restriction = %id, %why, "restriction not in force")
+        }
         Fact::RestrictionLifted { id, seen } => tracing::info!(%account, restriction = %id, seen, "restriction lifted"),
         Fact::RestrictionProposed { restriction } => {
             tracing::warn!(%account, restriction = %restriction.id, verb = restriction.measure.name(), rule = restriction.why.rule, "proposed");
         }
-        Fact::IncidentClosed { incident, verified, .. } => tracing::info!(%account, %incident, verified, "incident closed"),
+        Fact::IncidentClosed { incident, verified, .. } => {
+            tracing::info!(%account, %incident, verified, "incident closed")
+        }
         Fact::IncidentDismissed { incident, .. } => tracing::info!(%account, %incident, "incident dismissed"),
         _ => {}
     }

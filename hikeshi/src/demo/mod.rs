@@ -72,7 +72,10 @@ fn without_root(args: &DemoArgs) -> Answer {
     for path in [folder.path(), &copy] {
         chown(path, Some(STRANGER), Some(STRANGER))?;
     }
-    anstream::println!("{}", "Started as root: the demo runs under uid 61001 instead, because it needs no rights.".dimmed());
+    anstream::println!(
+        "{}",
+        "Started as root: the demo runs under uid 61001 instead, because it needs no rights.".dimmed()
+    );
     let mut command = Command::new(&copy);
     command.arg("demo").uid(STRANGER).gid(STRANGER).current_dir(folder.path()).env("TMPDIR", folder.path());
     if args.keep {
@@ -188,7 +191,10 @@ impl Play {
             let account = play.account()?;
             let incident = account.open_incidents().next()?;
             let held = |m: &dyn Fn(&Measure) -> bool| {
-                incident.restrictions.iter().any(|g| matches!(g.status, engine::Status::Imposed(_)) && m(&g.restriction.measure))
+                incident
+                    .restrictions
+                    .iter()
+                    .any(|g| matches!(g.status, engine::Status::Imposed(_)) && m(&g.restriction.measure))
             };
             let all = held(&|m| matches!(m, Measure::FreezeProcess { .. }))
                 && held(&|m| matches!(m, Measure::HoldMail { .. }))
@@ -214,7 +220,8 @@ impl Play {
 
     /// Visitors: every site ten times a second; only what is closed may answer otherwise.
     fn watch_sites(&self) {
-        let (probes, stop, web, root) = (self.probes.clone(), self.stop.clone(), self.scene.web, self.scene.root.join("gate"));
+        let (probes, stop, web, root) =
+            (self.probes.clone(), self.stop.clone(), self.scene.web, self.scene.root.join("gate"));
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 for site in Scene::sites() {
@@ -356,7 +363,13 @@ impl Play {
         }
         let before = self.mail.sent.load(Ordering::Relaxed);
         self.line("world", &format!("403 with {second}: curl -H 'Host: {BLOG}' http://{}/", self.scene.web));
-        self.line("world", &format!("{before} messages had left, {} are held; all other sites answer 200", self.mail.held.load(Ordering::Relaxed)));
+        self.line(
+            "world",
+            &format!(
+                "{before} messages had left, {} are held; all other sites answer 200",
+                self.mail.held.load(Ordering::Relaxed)
+            ),
+        );
         for child in &self.programs[self.programs.len() - 2..] {
             must(is_stopped(child.id()), "program and guard stand still")?;
         }
@@ -385,7 +398,10 @@ impl Play {
         let count = self.mailbox.mails().iter().filter(|m| is_to_owner(m)).count();
         let answered = self.wait_for("the answer", |play| {
             let mails: Vec<_> = play.mailbox.mails().into_iter().filter(is_to_owner).collect();
-            let found = mails.iter().skip(count.saturating_sub(1)).find(|m| m.header("subject").is_some_and(|s| s.contains("ご質問")));
+            let found = mails
+                .iter()
+                .skip(count.saturating_sub(1))
+                .find(|m| m.header("subject").is_some_and(|s| s.contains("ご質問")));
             found.map(|m| (m.header("subject").unwrap_or_default(), m.text()))
         })?;
         let (subject, text) = answered;
@@ -402,20 +418,30 @@ impl Play {
             let mails: Vec<_> = play.mailbox.mails().into_iter().filter(is_to_owner).collect();
             let last = mails.last()?;
             let subject = last.header("subject")?;
-            (subject.contains("解除しました") && subject.contains(&second.to_string())).then(|| (subject.clone(), last.text()))
+            (subject.contains("解除しました") && subject.contains(&second.to_string()))
+                .then(|| (subject.clone(), last.text()))
         })?;
         self.line("mailbox", &released.0);
         boxed(&released.0, &released.1);
         let answer = desk::probe::ask(BLOG, "/", &model::ProbeTarget { address: self.scene.web, tls: false });
         must(matches!(answer, desk::probe::Answer::Page { status: 200, .. }), "the blog answers everybody again")?;
         for pid in lookalikes {
-            must(Path::new(&format!("/proc/{pid}/exe")).exists() && !is_stopped(*pid), "the harmless program was left alone")?;
+            must(
+                Path::new(&format!("/proc/{pid}/exe")).exists() && !is_stopped(*pid),
+                "the harmless program was left alone",
+            )?;
         }
         let view = self.view().ok_or_else(|| CommandError::failure("the store cannot be read"))?;
         let known = view.accounts().map_err(|e| CommandError::failure(e.to_string()))?;
-        must(known.iter().map(|k| k.entry.sites.len()).sum::<usize>() == Scene::sites().len(), "every site has its owner")?;
+        must(
+            known.iter().map(|k| k.entry.sites.len()).sum::<usize>() == Scene::sites().len(),
+            "every site has its owner",
+        )?;
         let incidents = view.incidents(100).map_err(|e| CommandError::failure(e.to_string()))?;
-        must(incidents.len() == 2 && incidents.iter().all(|i| i.account.name.as_str() == HIJACKED), "nobody else was accused")?;
+        must(
+            incidents.len() == 2 && incidents.iter().all(|i| i.account.name.as_str() == HIJACKED),
+            "nobody else was accused",
+        )?;
         must(self.probes.lost.load(Ordering::Relaxed) == 0, "no visitor of another site was turned away")?;
         anstream::println!(
             "\n{} {} requests to open sites answered, none lost. Two incidents, two numbers; every step happened.",

@@ -47,14 +47,20 @@ fn take(connection: TcpStream, log: &Mutex<File>, hold: &Path, clock: &Clock, co
         let id = format!("4jZ{:07}z{:04}", serial % 10_000_000, serial % 10_000);
         let held = is_held(hold, uid);
         let tail = if held {
-            format!("cleanup[77]: {id}: hold: header Received: by demo (Postfix, from userid {uid}) from local; from=<{from}> to=<{to}>")
+            format!(
+                "cleanup[77]: {id}: hold: header Received: by demo (Postfix, from userid {uid}) from local; from=<{from}> to=<{to}>"
+            )
         } else {
-            format!("smtp[79]: {id}: to=<{to}>, relay=mx[192.0.2.25]:25, delay=0.1, delays=0/0/0/0.1, dsn=2.0.0, status=sent (250 ok)")
+            format!(
+                "smtp[79]: {id}: to=<{to}>, relay=mx[192.0.2.25]:25, delay=0.1, delays=0/0/0/0.1, dsn=2.0.0, status=sent (250 ok)"
+            )
         };
         let queue = format!("qmgr[78]: {id}: from=<{from}>, size=900, nrcpt=1 (queue active)");
         let mut lines = vec![
             format!("pickup[76]: {id}: uid={uid} from=<{from}>"),
-            format!("cleanup[77]: {id}: info: header X-PHP-Originating-Script: {uid}:{script} from local; from=<{from}>"),
+            format!(
+                "cleanup[77]: {id}: info: header X-PHP-Originating-Script: {uid}:{script} from local; from=<{from}>"
+            ),
             format!("cleanup[77]: {id}: message-id=<{id}@demo>"),
         ];
         if held {

@@ -22,7 +22,8 @@ pub fn serve(port: std::net::TcpListener, sites: Sites) -> std::io::Result<Socke
     let address = port.local_addr()?;
     port.set_nonblocking(true)?;
     std::thread::Builder::new().name("web".into()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime without options");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime without options");
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(port).expect("a bound listener");
             let app = Router::new().fallback(answer).with_state(sites);

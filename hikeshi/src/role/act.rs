@@ -22,7 +22,8 @@ pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
     make_folder(&parts.gate_dir, 0o711)?;
     let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
     let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
-    let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = Listener::bind(&path, 0o600)
+        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
     act::serve(&listener, &mut actor, hands, || true)?;
     Ok(Exit::Ok)
 }

@@ -16,7 +16,8 @@ use crate::role::is_trusted;
 /// Serves the core until the process ends.
 pub fn run(config: Config) -> Answer {
     let path = config.paths.run.0.join("desk.sock");
-    let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = Listener::bind(&path, 0o600)
+        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
     let core: Arc<Mutex<Option<Connection>>> = Arc::default();
     let letters = worker(&config, core.clone());
     let probes = worker(&config, core.clone());

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use model::order::{Failure, Finding};
 use model::packet::{Baseline, Cursor, FromSense, ToSense};
 use model::{
-    AccountEntry, AccountName, AccountRef, Check, Checked, FactKey, FactValue, Hash, Look, Measure, Moment, Outcome, ProcessRef,
-    Restriction, Seen, Target, Verdict,
+    AccountEntry, AccountName, AccountRef, Check, Checked, FactKey, FactValue, Hash, Look, Measure, Moment, Outcome,
+    ProcessRef, Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
 use sense::inventory::{Inventory, generations};
@@ -45,7 +45,8 @@ const UNCLEAR: usize = 100;
 /// Serves the core until the process ends.
 pub fn run(config: Config, clock: Clock) -> Answer {
     let path = config.paths.run.0.join("sense.sock");
-    let listener = Listener::bind(&path, 0o600).map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = Listener::bind(&path, 0o600)
+        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
     loop {
         let connection = listener.accept()?;
         if !is_trusted(&connection) {
@@ -352,7 +353,12 @@ impl<'a> Senses<'a> {
         Checked { check: Check::Load, at: self.clock.now(), verdict }
     }
 
-    fn processes_now(&self, entry: &AccountEntry, restrictions: &[Restriction], evidence: &[model::Evidence]) -> Vec<Checked> {
+    fn processes_now(
+        &self,
+        entry: &AccountEntry,
+        restrictions: &[Restriction],
+        evidence: &[model::Evidence],
+    ) -> Vec<Checked> {
         let real = crate::clock::system_now();
         let tenant = |uid| self.accounts.is_tenant(uid);
         // A verification looks anew, not at what the last sweep kept.

@@ -57,11 +57,9 @@ pub fn serve(common: &Common, _: ServeArgs) -> Answer {
 /// Makes a folder with this mode; an existing one keeps its own.
 pub fn make_folder(folder: &Path, mode: u32) -> Result<(), CommandError> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(folder)
-        .map_err(|e| CommandError::failure(format!("cannot make {}: {e}; set [paths] in the configuration", folder.display())))
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(|e| {
+        CommandError::failure(format!("cannot make {}: {e}; set [paths] in the configuration", folder.display()))
+    })
 }
 
 /// The roles as processes.
@@ -114,7 +112,10 @@ impl Supervisor {
             command.arg("--hand").arg(hand.to_string());
         }
         if let Some(folder) = &self.log {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(folder.join(format!("{}.log", role.name())))?;
+            let file = std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(folder.join(format!("{}.log", role.name())))?;
             command.stdout(Stdio::null()).stderr(file);
         }
         command.spawn().map_err(|e| CommandError::failure(format!("cannot start the role {}: {e}", role.name())))
@@ -131,7 +132,11 @@ impl Supervisor {
                     true => BACKOFF.0,
                     false => (one.pause * 2).min(BACKOFF.1),
                 };
-                anstream::eprintln!("hikeshi: the role {} ended ({status}); started again in {:?}", one.role.name(), one.pause);
+                anstream::eprintln!(
+                    "hikeshi: the role {} ended ({status}); started again in {:?}",
+                    one.role.name(),
+                    one.pause
+                );
                 one.child = None;
                 one.started = Instant::now();
             }

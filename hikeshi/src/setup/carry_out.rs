@@ -36,7 +36,9 @@ pub fn apply(config: &Config, plan: &Plan) -> Result<Done, SetupError> {
     if !plan.unfinished {
         for web in servers.iter().filter(|w| plan.edits.iter().any(|e| e.part == w.part())) {
             test(config, web).map_err(|said| {
-                SetupError(format!("its configuration is refused before any change, so nothing was done; correct it first:\n{said}"))
+                SetupError(format!(
+                    "its configuration is refused before any change, so nothing was done; correct it first:\n{said}"
+                ))
             })?;
         }
     }
@@ -54,7 +56,9 @@ pub fn apply(config: &Config, plan: &Plan) -> Result<Done, SetupError> {
         take_back(plan, &shelf, &record, &own_before)?;
         before.finished = true;
         shelf.store(&before).map_err(|e| SetupError(e.to_string()))?;
-        return Err(SetupError(format!("{why}\nEverything is as it was before; see what the server says and run again")));
+        return Err(SetupError(format!(
+            "{why}\nEverything is as it was before; see what the server says and run again"
+        )));
     }
     done.said.extend(servers.iter().filter_map(|web| reload(config, web)));
     let cut_off = record.postfix.as_ref().filter(|_| plan.unfinished).map(|p| &p.dir);

@@ -25,7 +25,7 @@ pub mod postfix;
 pub mod program;
 pub mod record;
 
-pub use carry_out::{Done, apply};
+pub use carry_out::apply;
 
 use edit::Piece;
 use record::{Record, Shelf};
@@ -269,7 +269,8 @@ fn plan_web(config: &Config, texts: &Texts, web: &WebServer, plan: &mut Plan) ->
         Server::Apache => format!("Include {}", include.display()),
     };
     for (path, opens) in opens {
-        let old = fs::read(&path).map_err(|e| SetupError(format!("{}: {e}; check it and run again", path.display())))?;
+        let old =
+            fs::read(&path).map_err(|e| SetupError(format!("{}: {e}; check it and run again", path.display())))?;
         if let Some(why) = panel::refusal(&path, &old, &line).or_else(|| disk::foreign(&path)) {
             match plan.refused.iter_mut().find(|r| r.why == why) {
                 Some(refused) => refused.paths.push(path),

@@ -10,9 +10,9 @@ pub fn refusal(path: &Path, text: &[u8], line: &str) -> Option<String> {
     let path = path.to_string_lossy().to_lowercase();
     let head = String::from_utf8_lossy(&text[..text.len().min(4096)]).to_lowercase();
     let comments: String = head.lines().filter(|l| l.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
-    let panel = PANELS.iter().find(|p| {
-        p.paths.iter().any(|sign| path.contains(sign)) || p.heads.iter().any(|sign| comments.contains(sign))
-    });
+    let panel = PANELS
+        .iter()
+        .find(|p| p.paths.iter().any(|sign| path.contains(sign)) || p.heads.iter().any(|sign| comments.contains(sign)));
     if let Some(panel) = panel {
         return Some(format!(
             "{} writes this file and would drop our line at its next change. Add \"{line}\" through its own hook: {}",

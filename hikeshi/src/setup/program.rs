@@ -66,7 +66,7 @@ pub fn run<S: AsRef<OsStr>>(program: &Path, args: &[S], env: &HashMap<Vec<u8>, V
     };
     let mut bytes = Vec::new();
     // A daemon that keeps the pipe open (a first start by accident) must not keep us.
-    for reader in readers.into_iter().filter(|r| wait(r)) {
+    for reader in readers.into_iter().filter(wait) {
         bytes.extend(reader.join().unwrap_or_default());
     }
     Said { ok: status.success(), text: String::from_utf8_lossy(&bytes).trim().to_owned() }

@@ -78,7 +78,9 @@ impl Shelf {
         let record: Record = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
         match record.version {
             1 => Ok(record),
-            other => Err(io::Error::other(format!("the record has format {other}; a newer Hikeshi wrote it, use that one"))),
+            other => {
+                Err(io::Error::other(format!("the record has format {other}; a newer Hikeshi wrote it, use that one")))
+            }
         }
     }
 

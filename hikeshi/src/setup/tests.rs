@@ -76,11 +76,11 @@ impl Node {
         plan(&self.config, &self.texts(), None).unwrap()
     }
 
-    fn set_up(&self) -> Done {
+    fn set_up(&self) -> carry_out::Done {
         apply(&self.config, &self.plan()).unwrap()
     }
 
-    fn take_out(&self) -> Done {
+    fn take_out(&self) -> carry_out::Done {
         apply(&self.config, &plan_removal(&self.config, None).unwrap()).unwrap()
     }
 }
@@ -145,7 +145,8 @@ fn nginx_node(port: u16) -> Node {
     for site in ["a", "b"] {
         node.write(&format!("www/{site}/index.html"), site);
     }
-    let site = format!("server {{ # one\n  listen 127.0.0.1:{port};\n  server_name a.jp www.a.jp;\n  root @/www/a;\n}}\n");
+    let site =
+        format!("server {{ # one\n  listen 127.0.0.1:{port};\n  server_name a.jp www.a.jp;\n  root @/www/a;\n}}\n");
     let a = node.write("nginx/sites-available/a", &site);
     let b = format!("server {{ listen 127.0.0.1:{port}; server_name b.jp; root @/www/b; }}");
     node.write("nginx/sites-available/b", &b);
@@ -283,7 +284,9 @@ fn apache_gets_the_gate_before_the_rules_of_the_virtual_host() {
     }
     let node = Node::new().apache();
     let modules = "/usr/lib/apache2/modules";
-    let mut conf = String::from("ServerRoot @\nPidFile @/apache.pid\nDefaultRuntimeDir @\nErrorLog @/e.log\nListen 127.0.0.1:17286\nServerName x\n");
+    let mut conf = String::from(
+        "ServerRoot @\nPidFile @/apache.pid\nDefaultRuntimeDir @\nErrorLog @/e.log\nListen 127.0.0.1:17286\nServerName x\n",
+    );
     for module in ["mpm_event", "authz_core", "dir", "rewrite"] {
         conf += &format!("LoadModule {module}_module {modules}/mod_{module}.so\n");
     }
@@ -328,12 +331,18 @@ fn postfix_asks_our_table_first_and_gets_its_own_file_back() {
         return;
     }
     for (line, after) in [
-        ("header_checks=regexp:/etc/x,\n  pcre:/etc/y # z\n", "regexp:@/etc/postfix-hold, regexp:/etc/x, pcre:/etc/y # z"),
+        (
+            "header_checks=regexp:/etc/x,\n  pcre:/etc/y # z\n",
+            "regexp:@/etc/postfix-hold, regexp:/etc/x, pcre:/etc/y # z",
+        ),
         ("", "regexp:@/etc/postfix-hold"),
     ] {
         let node = Node::new();
         node.write("nginx/nginx.conf", "events {}\n");
-        let main = node.write("postfix/main.cf", &format!("compatibility_level=3.6\nmyhostname = x.test\n{line}mynetworks=127.0.0.0/8\n"));
+        let main = node.write(
+            "postfix/main.cf",
+            &format!("compatibility_level=3.6\nmyhostname = x.test\n{line}mynetworks=127.0.0.0/8\n"),
+        );
         node.write("postfix/master.cf", "");
         let before = state(&main);
         let plan = node.plan();
@@ -372,7 +381,8 @@ fn a_whole_node_is_read_set_up_closed_and_left_as_it_was() {
         assert_eq!(account.sites.len(), 2, "{account:#?}");
         assert!(account.sites.iter().all(|s| s.gates.len() == 2 && s.probes.len() == 2), "{account:#?}");
     }
-    let files: Vec<PathBuf> = ["nginx-vhosts.conf", "apache-vhosts.conf", "postfix/main.cf"].map(|f| bed.join("etc").join(f)).into();
+    let files: Vec<PathBuf> =
+        ["nginx-vhosts.conf", "apache-vhosts.conf", "postfix/main.cf"].map(|f| bed.join("etc").join(f)).into();
     let before: Vec<_> = files.iter().map(|f| state(f)).collect();
     let first = plan(&config, &own.texts(), None).unwrap();
     let done = apply(&config, &first).unwrap();

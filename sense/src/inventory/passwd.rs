@@ -155,7 +155,13 @@ pub fn read(path: &Path, bytes: &[u8], range: UidRange, reader: &mut Reader) -> 
 }
 
 /// A tenant whose home is beyond doubt, or why it is not.
-pub fn tenant(name: &AccountName, uid: u32, written: &Path, owners: &[u32], reader: &mut Reader) -> Result<Tenant, String> {
+pub fn tenant(
+    name: &AccountName,
+    uid: u32,
+    written: &Path,
+    owners: &[u32],
+    reader: &mut Reader,
+) -> Result<Tenant, String> {
     let home_shown = shown(written);
     if !written.is_absolute() || written.parent().is_none() {
         return Err(format!("the home \"{home_shown}\" of {name} is not a folder of its own; set an absolute home"));
