@@ -1,9 +1,9 @@
 //! Plays a story in memory: the engine alone, with a well-behaved world around it. Milliseconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Account, Policy, Status, step};
-use model::{AccountRef, Event, Input, Intent, IntentId, Mode, Moment, Order, Outcome};
+use model::{AccountRef, Delivery, Event, Input, Intent, IntentId, Mode, Moment, Order, Outcome, Seen};
 
 use crate::render::{Names, lines};
 use crate::story::{Said, Story};
@@ -100,14 +100,21 @@ impl Played<'_> {
 
     /// Answers every order until only verifications wait for their verdict.
     fn settle(&mut self, now: Moment) {
-        while let Some((intent, seen)) = self.answerable() {
+        // What has to wait is tried again when time has passed, not in the same moment.
+        let mut tried = BTreeSet::new();
+        while let Some((intent, seen)) = self.answerable(now, &tried) {
+            let waits = matches!(seen, Seen::Told(Delivery::Waiting { .. }));
+            tried.insert(intent.id);
             self.outcome(&intent, now, seen);
+            if waits {
+                self.pending.insert(intent.id, intent);
+            }
         }
     }
 
     /// The oldest order that the core would have sent by now and that the world answers: a letter leaves when the
     /// restrictions that it speaks of are settled.
-    fn answerable(&self) -> Option<(Intent, model::Seen)> {
+    fn answerable(&self, now: Moment, tried: &BTreeSet<IntentId>) -> Option<(Intent, Seen)> {
         let left = |intent: &&Intent| match &intent.order {
             Order::Tell { notice, .. } => {
                 let incident = self.accounts[&intent.account].incident(notice.incident);
@@ -115,10 +122,11 @@ impl Played<'_> {
             }
             _ => true,
         };
-        self.pending.values().filter(left).find_map(|i| Some((i.clone(), world::answer(self.story, &i.order)?)))
+        let untried = self.pending.values().filter(|i| !tried.contains(&i.id));
+        untried.filter(left).find_map(|i| Some((i.clone(), world::answer(self.story, &i.order, now)?)))
     }
 
-    fn outcome(&mut self, intent: &Intent, now: Moment, seen: model::Seen) {
+    fn outcome(&mut self, intent: &Intent, now: Moment, seen: Seen) {
         self.pending.remove(&intent.id);
         self.input(&intent.account, now, Input::Outcome(Outcome { intent: intent.id, seen }));
     }
@@ -133,7 +141,7 @@ impl Played<'_> {
             if let Some(intent) = event.intent(id) {
                 self.pending.insert(id, intent);
             }
-            if let model::Fact::NoticeSeen { notice, delivery: model::Delivery::Withdrawn } = &event.fact {
+            if let model::Fact::NoticeSeen { notice, delivery: Delivery::Withdrawn } = &event.fact {
                 self.pending.retain(|_, i| !matches!(&i.order, Order::Tell { notice: n, .. } if n == notice));
             }
             if matches!(event.fact, model::Fact::IncidentOpened { .. }) {

@@ -67,7 +67,7 @@ pub fn play(story: &Story, program: &Path, kills: Kills) -> Vec<Vec<String>> {
         rig.tell_time(beat.at);
         rig.deliver(beat.at, beat.said.as_ref(), &names);
         rig.maybe_kill();
-        rig.settle();
+        rig.settle(beat.at);
         answers.push(lines(&mut names, &rig.news()));
         rig.maybe_kill();
     }
@@ -218,12 +218,12 @@ impl<'a> Rig<'a> {
         page[0].event.intent(id).expect("this event carries an order")
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Moment) {
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE * 3, "{}: the story does not settle", self.story.name);
             let waiting: Vec<Intent> = self.outstanding().into_iter().map(|id| self.intent(id)).collect();
-            let answerable = |i: &&Intent| world::answer(self.story, &i.order).is_some();
+            let answerable = |i: &&Intent| world::answer(self.story, &i.order, now).is_some();
             if !waiting.iter().any(|i| answerable(&i)) {
                 return;
             }
@@ -232,7 +232,7 @@ impl<'a> Rig<'a> {
             let Some(intent) = waiting.iter().filter(answerable).find(|i| sent.contains(&i.id)).cloned() else {
                 continue;
             };
-            let Some(seen) = world::answer(self.story, &intent.order) else { continue };
+            let Some(seen) = world::answer(self.story, &intent.order, now) else { continue };
             self.answer(&intent, seen);
             self.maybe_kill();
         }

@@ -3,7 +3,7 @@
 use model::order::{Failure, Finding};
 use model::{
     AccountRef, Check, Checked, Class, Delivery, Evidence, FactKey, Hash, Input, Intent, Kind, Look, Measure, Moment,
-    Operator, Order, Owner, ProcessRef, RestrictionId, Seen, Signal, Site, Target, Verb, Verdict,
+    Operator, Order, Owner, ProcessRef, RestrictionId, Seen, Signal, Site, Span, Target, Verb, Verdict,
 };
 
 use crate::render::{Names, kebab};
@@ -136,7 +136,7 @@ pub fn spoken(said: &Said, names: &Names) -> Option<Input> {
 }
 
 /// What the world answers to an order; `None` for a verification, whose verdict the story tells.
-pub fn answer(story: &Story, order: &Order) -> Option<Seen> {
+pub fn answer(story: &Story, order: &Order, now: Moment) -> Option<Seen> {
     let quirk = |name: &str| story.quirks.iter().any(|q| q == name);
     let done = || Seen::Done { what: "done".into() };
     Some(match order {
@@ -157,6 +157,9 @@ pub fn answer(story: &Story, order: &Order) -> Option<Seen> {
         }
         Order::Look(Look::Capture { .. }) => Seen::Captured(Hash::of(b"capture")),
         Order::Look(Look::Rescan { .. }) => return None,
+        Order::Tell { .. } | Order::Page { .. } if mail_is_down(story, now) => {
+            Seen::Told(Delivery::Waiting { why: "connection refused".into() })
+        }
         Order::Tell { .. } if quirk("notice bounces") => {
             Seen::Told(Delivery::Undeliverable { why: "550 no such user".into() })
         }
@@ -186,4 +189,10 @@ pub fn verdict(what: &str, at: Moment) -> Seen {
 /// The account that an order belongs to, for a verdict line.
 pub fn concerns(intent: &Intent, name: &str) -> bool {
     intent.account.name.as_str() == name && matches!(intent.order, Order::Look(Look::Rescan { .. }))
+}
+
+/// `given world smtp down for 24 h`: from the beginning of the story.
+fn mail_is_down(story: &Story, now: Moment) -> bool {
+    let hours = story.quirks.iter().find_map(|q| q.strip_prefix("smtp down for ")?.strip_suffix(" h")?.parse::<i64>().ok());
+    hours.is_some_and(|hours| now - story.beats[0].at < Span::hours(hours))
 }
