@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engine::Account;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{AccountRef, Body, BodyKind, Input, IntentId, Order, Outcome, Owner, Seen, Span};
+use model::{AccountRef, Body, BodyKind, Input, IntentId, Mode, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -81,7 +81,11 @@ impl Core {
     /// Rebuilds everything from the store.
     fn begin(store: Store, config: Config, clock: Clock, lines: Lines) -> Result<Core, StoreError> {
         let started = clock.now();
-        let policy = config.policy();
+        let mut policy = config.policy();
+        if !rustix::process::geteuid().is_root() && !clock.is_told() && policy.mode != Mode::Observe {
+            tracing::warn!("without root nothing can be done: observing, whatever the configuration says");
+            policy.mode = Mode::Observe;
+        }
         let mut core = Core {
             store,
             config,
