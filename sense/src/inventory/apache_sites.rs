@@ -29,12 +29,7 @@ pub struct ApacheSource {
 
 /// Virtual hosts of one httpd.
 pub fn read(source: &ApacheSource, reader: &mut Reader) -> Web {
-    let mut env = HashMap::new();
-    if let Some(path) = &source.envvars
-        && let Ok(bytes) = reader.read(path)
-    {
-        env = assignments(&bytes);
-    }
+    let env = environment(source, reader);
     let mut walk = Walk {
         reader,
         env,
@@ -53,6 +48,12 @@ pub fn read(source: &ApacheSource, reader: &mut Reader) -> Web {
         walk.nodes(&file, &file.nodes, 0, &mut None);
     }
     walk.finish()
+}
+
+/// The variables of the `envvars` file, as far as they need no shell: what the server is started with.
+pub fn environment(source: &ApacheSource, reader: &mut Reader) -> HashMap<Vec<u8>, Vec<u8>> {
+    let bytes = source.envvars.as_ref().and_then(|path| reader.read(path).ok());
+    bytes.map(|bytes| assignments(&bytes)).unwrap_or_default()
 }
 
 struct Parsed {
@@ -299,6 +300,10 @@ impl Walk<'_> {
             }
             "serverroot" if !in_host => {
                 self.server_root = absolute(Path::new("/"), &path(&first));
+                return;
+            }
+            "pidfile" if !in_host => {
+                self.web.pid_file = Some(absolute(&self.server_root, &path(&first)));
                 return;
             }
             "listen" if !in_host => {

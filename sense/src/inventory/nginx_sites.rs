@@ -36,10 +36,13 @@ pub fn read(source: &NginxSource, reader: &mut Reader) -> Web {
     };
     let main = source.conf.clone();
     if let Some(file) = walk.load(&main) {
-        walk.each(&file, 0, &mut |walk, file, directive, depth| {
-            if let (b"http", Some(block)) = (directive.name(), &directive.block) {
-                walk.http(file, block, depth);
+        walk.each(&file, 0, &mut |walk, file, directive, depth| match (directive.name(), &directive.block) {
+            (b"http", Some(block)) => walk.http(file, block, depth),
+            (b"pid", None) => {
+                let path = directive.args().first().map(|p| OsString::from_vec(p.clone()));
+                walk.web.pid_file = path.map(|p| absolute(&walk.source.prefix, Path::new(&p)));
             }
+            _ => {}
         });
     }
     walk.finish()

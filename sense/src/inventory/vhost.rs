@@ -81,6 +81,8 @@ pub struct Web {
     pub vhosts: Vec<Vhost>,
     /// What could not be read or told.
     pub unclear: Vec<Unclear>,
+    /// Where the running server writes its pid, as configured.
+    pub pid_file: Option<PathBuf>,
 }
 
 impl Web {
