@@ -175,8 +175,7 @@ impl<'a> Rig<'a> {
             Said::Verdict { account, what } => {
                 let waiting: Vec<IntentId> = self.outstanding();
                 let mut intents = waiting.into_iter().map(|id| self.intent(id));
-                let intent =
-                    intents.rfind(|i| world::concerns(i, account)).expect("a verification is under way");
+                let intent = intents.rfind(|i| world::concerns(i, account)).expect("a verification is under way");
                 self.answer(&intent, world::verdict(what, now));
             }
             Said::Owner { account, text, .. } => {

@@ -193,6 +193,7 @@ pub fn concerns(intent: &Intent, name: &str) -> bool {
 
 /// `given world smtp down for 24 h`: from the beginning of the story.
 fn mail_is_down(story: &Story, now: Moment) -> bool {
-    let hours = story.quirks.iter().find_map(|q| q.strip_prefix("smtp down for ")?.strip_suffix(" h")?.parse::<i64>().ok());
+    let hours =
+        story.quirks.iter().find_map(|q| q.strip_prefix("smtp down for ")?.strip_suffix(" h")?.parse::<i64>().ok());
     hours.is_some_and(|hours| now - story.beats[0].at < Span::hours(hours))
 }

@@ -185,7 +185,9 @@ fn nginx_gets_the_gate_closes_one_site_and_comes_back_byte_for_byte() {
 
     node.write("gate/a.jp", "");
     becomes(17287, "a.jp", 403);
-    assert_eq!((ask(17287, "www.a.jp"), ask(17287, "b.jp")), (403, 200));
+    // A worker from before the reload may still answer for a moment.
+    becomes(17287, "www.a.jp", 403);
+    assert_eq!(ask(17287, "b.jp"), 200);
 
     node.take_out();
     assert_eq!(paths.each_ref().map(|p| state(p)), before);
@@ -319,7 +321,8 @@ fn apache_gets_the_gate_before_the_rules_of_the_virtual_host() {
     fs::create_dir_all(flag.parent().unwrap()).unwrap();
     fs::write(&flag, "").unwrap();
     becomes(17286, "a.jp", 403);
-    assert_eq!((ask(17286, "www.a.jp"), ask(17286, "b.jp")), (403, 200));
+    becomes(17286, "www.a.jp", 403);
+    assert_eq!(ask(17286, "b.jp"), 200);
     node.take_out();
     assert_eq!(state(&sites), before);
     becomes(17286, "a.jp", 200);
