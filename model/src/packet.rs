@@ -149,6 +149,8 @@ pub enum ToSense {
     Cursor(Cursor),
     /// A baseline known at start.
     Baseline(Baseline),
+    /// An account whose name and uid had an owner before: which generation it is now.
+    Known(AccountRef),
     /// Everything known was said: begin.
     Begin,
     /// This batch is stored; the next may come.

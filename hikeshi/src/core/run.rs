@@ -286,6 +286,9 @@ impl Core {
         for baseline in self.store.baselines()? {
             self.lines.sense.send(&ToSense::Baseline(baseline));
         }
+        for known in self.store.accounts()?.into_iter().filter(|k| k.entry.account.generation > 1) {
+            self.lines.sense.send(&ToSense::Known(known.entry.account));
+        }
         self.send_frozen();
         self.lines.sense.send(&ToSense::Begin);
         Ok(())

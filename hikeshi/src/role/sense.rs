@@ -83,6 +83,8 @@ struct Senses<'a> {
     mail: Option<Watch>,
     cursors: HashMap<String, Cursor>,
     baselines: Vec<Baseline>,
+    /// Generations of names and uids that had another owner before.
+    known: HashMap<(AccountName, u32), u32>,
     frozen: HashSet<ProcessRef>,
     restricted: BTreeSet<AccountName>,
     waiting: Vec<Finding>,
@@ -108,6 +110,7 @@ impl<'a> Senses<'a> {
             mail: None,
             cursors: HashMap::new(),
             baselines: Vec::new(),
+            known: HashMap::new(),
             frozen: HashSet::new(),
             restricted: BTreeSet::new(),
             waiting: Vec::new(),
@@ -158,6 +161,7 @@ impl<'a> Senses<'a> {
                 ToSense::Begin => return Ok(()),
                 ToSense::Cursor(cursor) => drop(self.cursors.insert(cursor.path.clone(), cursor)),
                 ToSense::Baseline(baseline) => self.baselines.push(baseline),
+                ToSense::Known(account) => drop(self.known.insert((account.name, account.uid), account.generation)),
                 other => self.take(other)?,
             }
         }
@@ -185,6 +189,11 @@ impl<'a> Senses<'a> {
     /// Reads the inventory anew and tells the core what changed.
     fn refresh_inventory(&mut self) -> std::io::Result<()> {
         let mut fresh = Inventory::read(&self.config.sources());
+        for entry in &mut fresh.accounts {
+            let account = &mut entry.account;
+            let known = self.known.get(&(account.name.clone(), account.uid)).copied().unwrap_or(1);
+            account.generation = account.generation.max(known);
+        }
         if let Some(known) = &self.inventory {
             generations(&known.accounts, &known.homes, &mut fresh.accounts, &fresh.homes);
         }
@@ -312,7 +321,7 @@ impl<'a> Senses<'a> {
                 let outcome = Outcome { intent, seen };
                 self.core.send_value(&FromSense::Looked { outcome, capture })?;
             }
-            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Begin => {}
+            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Known(_) | ToSense::Begin => {}
         }
         Ok(())
     }
