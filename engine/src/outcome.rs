@@ -152,7 +152,13 @@ fn taken_back(draft: &mut Draft, id: RestrictionId, what: String) {
 }
 
 fn lifted(draft: &mut Draft, id: RestrictionId, seen: String) {
+    let given = draft.incident(id.incident).and_then(|i| i.given(id));
+    // What was held is neither sent unseen nor forgotten: a person sorts it.
+    let held = given.is_some_and(|g| g.in_force() && matches!(g.restriction.measure, Measure::HoldMail { .. }));
     draft.emit(Fact::RestrictionLifted { id, seen });
+    if held {
+        draft.call(id.incident, Measure::PageOperator, "held-mail-waits");
+    }
     release::after_lift(draft, id.incident);
 }
 

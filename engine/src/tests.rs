@@ -243,7 +243,7 @@ fn release_opens_step_by_step_and_ends_with_a_certificate() {
     play.said(expect!["stage Public; lift close-site; probe; lifted"]);
     play.wait(Span::minutes(10));
     play.answer();
-    play.said(expect!["stage Mail; lift hold-mail; lifted"]);
+    play.said(expect!["stage Mail; lift hold-mail; lifted; propose page-operator (held-mail-waits); OperatorCalled"]);
     play.wait(Span::minutes(10));
     play.answer();
     play.said(expect!["closed verified=true; notice Released; NoticeSeen"]);

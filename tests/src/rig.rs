@@ -113,7 +113,11 @@ impl<'a> Rig<'a> {
             ToSense::Look { intent, .. } => {
                 heard.orders.insert(intent);
             }
-            ToSense::Cursor(_) | ToSense::Baseline(_) | ToSense::Known(_) | ToSense::Frozen(_) | ToSense::Restricted(_) => {}
+            ToSense::Cursor(_)
+            | ToSense::Baseline(_)
+            | ToSense::Known(_)
+            | ToSense::Frozen(_)
+            | ToSense::Restricted(_) => {}
         });
         let core = spawn(program, root);
         let program = program.to_owned();

@@ -45,6 +45,7 @@ Sun 22 Mar 09:10
 Sun 22 Mar 09:20
     release  H-2 mail
     lift     H-2/2 hold-mail hinata
+    propose  H-2/4 page-operator held-mail-waits
 Sun 22 Mar 09:30
     closed   H-2 by verification
     notice   H-2 released

@@ -9,6 +9,7 @@ Sat 7 Mar 2026 03:00
     notice   H-2 restricted
   > operator release H-2 «script removed»
     lift     H-2/1 hold-mail hinata
+    propose  H-2/2 page-operator held-mail-waits
     closed   H-2 unverified
     notice   H-2 released
 Sun 8 Mar 03:01

@@ -7,6 +7,7 @@ Sat 21 Mar 2026 11:46
     notice   H-1 restricted
   > operator lift H-1/1 «newsletter, agreed by phone»
     lift     H-1/1 hold-mail hinata
+    propose  H-1/2 page-operator held-mail-waits
     closed   H-1 unverified
     notice   H-1 released
 Sat 21 Mar 12:00

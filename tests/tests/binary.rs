@@ -10,7 +10,11 @@ fn program() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let folder = own.parent().unwrap().parent().unwrap();
     let program = folder.join("hikeshi");
-    assert!(program.exists(), "{} is not built; run ./test.sh, or `cargo build --workspace --all-targets` first", program.display());
+    assert!(
+        program.exists(),
+        "{} is not built; run ./test.sh, or `cargo build --workspace --all-targets` first",
+        program.display()
+    );
     program
 }
 

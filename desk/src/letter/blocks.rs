@@ -166,7 +166,11 @@ pub fn limits(page: &mut Page, content: &LetterContent) {
         );
     }
     if has(|measure| matches!(measure, Measure::HoldMail { .. })) && !content.sites.is_empty() {
-        page.say("フォームからのメールも、解除後に届きます。", "Form mail too arrives after release.");
+        // The queue is not sorted by machine yet; what is held is neither lost nor sent unseen.
+        page.say(
+            "保留したメール(フォームからのものも)は、削除していません。迷惑メールを除いたうえで、担当者がお送りします。",
+            "Held mail, form mail too, is not deleted. Our staff send it once the spam is taken out.",
+        );
     }
 }
 

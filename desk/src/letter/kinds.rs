@@ -291,7 +291,8 @@ fn false_alarm(page: &mut Page, content: &LetterContent, mistake: &Mistake) {
         ));
     }
     if mistake.undone.iter().any(|undone| matches!(undone.measure, model::Measure::HoldMail { .. })) {
-        lines.push(pick(language, "保留したメールは送信を再開", "held mail is on its way again").to_owned());
+        lines
+            .push(pick(language, "保留したメールは担当者がお送りします", "held mail: our staff send it on").to_owned());
     }
     lines.push(pick(language, "ファイルは元どおり", "files exactly as before").to_owned());
     page.fence(&lines);

@@ -672,7 +672,7 @@ fn the_worked_example_of_kind_1_is_reproduced_as_far_as_this_build_knows_its_fac
         ■ Restrictions (lifted one by one) 1. site closed to visitors: blog.example.jp
         2026-03-21 11:46:53 +09:00 - release lifted when: tasks 1 and 2 are checked
         2. outgoing mail held: whole account 2026-03-21 11:46:53 +09:00 - release lifted when: restriction 1 is lifted
-        Form mail too arrives after release
+        Held mail, form mail too, is not deleted. Our staff send it once the spam is taken out.
         ■ What we ask you to do 1. Update Form Plus: open Dashboard, Updates; update it
         ■ When done, reply \"done\". The check is automatic, day and night, and lifts what meets its condition.
         You can also reply \"question\", \"cannot\" or \"resend\". If it was you, or if you disagree, reply \"review\":

@@ -81,8 +81,17 @@ pub fn page(core: &mut Core, who: &AccountRef, incident: Number, rule: &str) -> 
     let state =
         account.incident(incident).map(|i| (crate::cli::print::state(i.state()), crate::cli::print::in_force(i)));
     let (state, in_force) = state.unwrap_or(("no longer kept", "nothing".into()));
+    let hint = match rule {
+        "held-mail-waits" => {
+            "Mail that was held is still in the hold queue: `postqueue -j` lists it, `postsuper -d ID` discards spam,\n\
+             `postsuper -H ID` sends the rest.\n\n"
+        }
+        "notice-undeliverable" => "The owner does not know: tell him by another way, with the number.\n\n",
+        "objection" | "objection-overdue" => "The owner waits for a person's answer.\n\n",
+        _ => "",
+    };
     let text = format!(
-        "Account {who}, incident {incident}: {rule}.\nState: {state}. In force: {in_force}.\n\n\
+        "Account {who}, incident {incident}: {rule}.\n{hint}State: {state}. In force: {in_force}.\n\n\
          Look:    hikeshi incident show {incident}\nRelease: hikeshi incident release {incident} --reason ...\n\
          Undo:    hikeshi incident dismiss {incident} --truth ...\n"
     );
