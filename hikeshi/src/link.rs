@@ -62,17 +62,22 @@ impl Line {
         line
     }
 
-    /// Sends one packet; false when the role is not there now (what is pending is sent when it is back).
-    pub fn send<T: Serialize>(&self, value: &T) -> bool {
+    /// Sends one packet, if the role is there and the packet has room.
+    pub fn send<T: Serialize>(&self, value: &T) -> Sent {
         let mut current = self.current.lock().expect("no panic holds this lock");
         match current.as_ref().map(|connection| connection.send_value(value)) {
-            Some(Ok(())) => true,
+            Some(Ok(())) => Sent::Yes,
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                tracing::error!(%error, "a packet is too large and was not sent");
+                Sent::TooLarge
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a packet could not be sent; the line is opened anew");
-                *current = None;
-                false
+                // The reading thread holds the other handle: it sees the end and connects again.
+                current.take().iter().for_each(Connection::shut);
+                Sent::NotNow
             }
-            None => false,
+            None => Sent::NotNow,
         }
     }
 
@@ -80,6 +85,17 @@ impl Line {
     pub fn is_up(&self) -> bool {
         self.current.lock().expect("no panic holds this lock").is_some()
     }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The role has it.
+    Yes,
+    /// The role is not there; what is pending is sent when it is back.
+    NotNow,
+    /// It has no room in a packet and never will.
+    TooLarge,
 }
 
 /// What a line tells the core.

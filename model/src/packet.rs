@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
-use crate::inventory::{AccountEntry, GateKey, ProbeTarget, Unclear};
+use crate::inventory::{AccountEntry, GateKey, ProbeTarget, Site, Unclear};
 use crate::moment::Span;
 use crate::name::{AccountName, AccountRef, Domain, Hash, Number, RestrictionId};
 use crate::order::{Failure, Finding, IntentId, Look, Operator, Outcome, Owner, Verb};
-use crate::restriction::{Measure, Restriction};
+use crate::restriction::{Measure, ProcessRef};
 
 /// Largest packet, bytes.
 pub const PACKET_MAX: usize = 64 * 1024;
@@ -167,7 +167,7 @@ pub enum ToSense {
         evidence: Vec<Evidence>,
     },
     /// Processes that are frozen by us: no signals about them.
-    Frozen(Vec<Restriction>),
+    Frozen(Vec<ProcessRef>),
     /// Accounts under a restriction: nothing about them is usual now (at most 1,000).
     Restricted(Vec<AccountName>),
 }
@@ -176,7 +176,19 @@ pub enum ToSense {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromSense {
     /// An account as it is now.
-    Account(AccountEntry),
+    Account {
+        /// The account.
+        entry: AccountEntry,
+        /// More of its sites follow.
+        more: bool,
+    },
+    /// Further sites of the account before.
+    Sites {
+        /// The sites.
+        sites: Vec<Site>,
+        /// Still more follow.
+        more: bool,
+    },
     /// An account that is no longer there.
     AccountGone(AccountRef),
     /// The inventory is complete as of now, with what is unclear (at most 200, the rest counted).

@@ -119,6 +119,11 @@ impl Connection {
         Ok(fcntl_setfd(&self.0, FdFlags::empty())?)
     }
 
+    /// Ends the connection for both sides and for every handle of this end: a receive that waits returns.
+    pub fn shut(&self) {
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+
     /// A second handle of the same end.
     pub fn try_clone(&self) -> io::Result<Connection> {
         Ok(Connection(self.0.try_clone()?))

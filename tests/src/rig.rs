@@ -102,7 +102,7 @@ impl<'a> Rig<'a> {
         let sense = role(&root.join("run/sense.sock"), heard.clone(), move |heard, order: ToSense, back| match order {
             ToSense::Begin => {
                 for entry in &accounts {
-                    let _ = back.send_value(&FromSense::Account(entry.clone()));
+                    let _ = back.send_value(&FromSense::Account { entry: entry.clone(), more: false });
                 }
                 let accounts = accounts.len() as u64;
                 let _ = back.send_value(&FromSense::InventoryEnd { accounts, unclear: vec![] });

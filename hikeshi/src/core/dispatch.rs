@@ -12,9 +12,12 @@ use store::StoreError;
 
 use super::letters::Letter;
 use super::{Core, letters};
+use crate::link::Sent;
 
 /// An order that was sent and not answered for so long is sent again (every role answers a repeated one).
 const RESEND: Duration = Duration::from_secs(120);
+/// Bytes of evidence in one packet to the senses.
+const EVIDENCE_ROOM: usize = 24 * 1024;
 /// Pause before a lift that failed is asked for again.
 const LIFT_AGAIN: Span = Span::secs(30);
 /// A notice waits at most so long for the restrictions that it speaks of.
@@ -31,14 +34,24 @@ impl Core {
             .map(|p| p.intent.clone())
             .collect();
         for intent in due {
-            let sent = match &intent.order {
+            let sent: Sent = match &intent.order {
                 Order::Act(verb) => self.send_act(&intent, verb.clone())?,
                 Order::Look(look) => self.send_look(&intent, look.clone())?,
                 Order::Tell { notice, kind } => self.send_notice(&intent, *notice, kind.clone())?,
                 Order::Page { incident, rule } => self.send_page(&intent, *incident, rule)?,
             };
-            if sent && let Some(pending) = self.outbox.get_mut(&intent.id) {
-                pending.sent = Some(Instant::now());
+            match sent {
+                Sent::Yes => {
+                    if let Some(pending) = self.outbox.get_mut(&intent.id) {
+                        pending.sent = Some(Instant::now());
+                    }
+                }
+                Sent::NotNow => {}
+                Sent::TooLarge => {
+                    let why =
+                        "the order has no room in one packet (too many sites at once); do it site by site".to_owned();
+                    self.answer(intent.id, Seen::Failed(Failure::Error(why)))?;
+                }
             }
         }
         Ok(())
@@ -51,7 +64,7 @@ impl Core {
         }
     }
 
-    fn send_act(&mut self, intent: &Intent, verb: Verb) -> Result<bool, StoreError> {
+    fn send_act(&mut self, intent: &Intent, verb: Verb) -> Result<Sent, StoreError> {
         let domains: Vec<Domain> = match &verb {
             Verb::Impose { restriction, .. } => sites_of(&restriction.measure),
             Verb::Lift { measure, .. } => sites_of(measure),
@@ -65,7 +78,7 @@ impl Core {
                         intent.id,
                         Seen::Failed(Failure::Gone("the pass has expired; ask for a new one".into())),
                     )?;
-                    return Ok(false);
+                    return Ok(Sent::NotNow);
                 }
             },
             _ => None,
@@ -75,7 +88,7 @@ impl Core {
         Ok(self.lines.act.send(&order))
     }
 
-    fn send_look(&mut self, intent: &Intent, look: Look) -> Result<bool, StoreError> {
+    fn send_look(&mut self, intent: &Intent, look: Look) -> Result<Sent, StoreError> {
         match &look {
             Look::Probe { restriction, sites, closed } => {
                 let (incident, closed) = (restriction.incident, *closed);
@@ -83,7 +96,7 @@ impl Core {
                 Ok(self.lines.desk.send(&ToDesk::Probe { intent: intent.id, sites, incident, closed }))
             }
             Look::Rescan { captured, .. } => {
-                let evidence = captured.iter().filter_map(|h| self.evidence(*h)).collect();
+                let evidence = self.evidence_of(captured);
                 let packet = ToSense::Look { intent: intent.id, account: intent.account.clone(), look, evidence };
                 Ok(self.lines.sense.send(&packet))
             }
@@ -93,6 +106,21 @@ impl Core {
                 Ok(self.lines.sense.send(&packet))
             }
         }
+    }
+
+    /// Evidence for a rescan, as much as a packet has room for beside the rest.
+    fn evidence_of(&self, captured: &[Hash]) -> Vec<Evidence> {
+        let mut room = EVIDENCE_ROOM;
+        let mut found = Vec::new();
+        for evidence in captured.iter().filter_map(|h| self.evidence(*h)) {
+            let size: usize = evidence.0.iter().map(|(_, v)| v.to_string().len() + 8).sum();
+            if size > room {
+                break;
+            }
+            room -= size;
+            found.push(evidence);
+        }
+        found
     }
 
     /// The evidence of this hash, while it is kept.
@@ -109,24 +137,24 @@ impl Core {
     }
 
     /// A letter leaves when what it speaks of is settled; it is stored before it leaves.
-    fn send_notice(&mut self, intent: &Intent, notice: NoticeId, kind: NoticeKind) -> Result<bool, StoreError> {
+    fn send_notice(&mut self, intent: &Intent, notice: NoticeId, kind: NoticeKind) -> Result<Sent, StoreError> {
         let now = self.clock.now();
         let account = self.account(&intent.account)?;
         let Some(incident) = account.incident(notice.incident) else {
             self.answer(intent.id, Seen::Failed(Failure::Gone("the incident is no longer kept".into())))?;
-            return Ok(false);
+            return Ok(Sent::NotNow);
         };
         let unsettled = incident.restrictions.iter().any(|g| g.status == engine::Status::Ordered);
         let ordered = incident.notices.iter().find(|n| n.id == notice).map_or(now, |n| n.ordered);
         if unsettled && now - ordered < SETTLE {
-            return Ok(false);
+            return Ok(Sent::NotNow);
         }
         let known = self.store.account(&intent.account.name)?;
         let to: Vec<String> = known.iter().flat_map(|k| &k.entry.contacts).map(|c| c.address.clone()).take(8).collect();
         if to.is_empty() {
             let why = "no address of record; add [[account]] contacts in accounts.d".to_owned();
             self.answer(intent.id, Seen::Told(Delivery::Undeliverable { why }))?;
-            return Ok(false);
+            return Ok(Sent::NotNow);
         }
         let letter = match letters::stored(&self.store, notice)? {
             Some(letter) => letter,
@@ -162,11 +190,11 @@ impl Core {
         self.store.put_setting(&letters::key(notice), &hash.to_string())
     }
 
-    fn send_page(&mut self, intent: &Intent, incident: model::Number, rule: &str) -> Result<bool, StoreError> {
+    fn send_page(&mut self, intent: &Intent, incident: model::Number, rule: &str) -> Result<Sent, StoreError> {
         if self.config.notice.operator_mail.is_none() {
             let why = "no [notice] operator_mail is configured; see `hikeshi status`".to_owned();
             self.answer(intent.id, Seen::Told(Delivery::Undeliverable { why }))?;
-            return Ok(false);
+            return Ok(Sent::NotNow);
         }
         let (subject, text) = letters::page(self, &intent.account, incident, rule)?;
         Ok(self.lines.desk.send(&ToDesk::Page { intent: intent.id, subject, text }))

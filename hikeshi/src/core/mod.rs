@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use engine::{Account, Policy};
-use model::{AccountRef, Intent, IntentId, Moment, Unclear};
+use model::{AccountEntry, AccountRef, Intent, IntentId, Moment, Unclear};
 use store::{Store, StoreError};
 use sys::socket::Connection;
 
@@ -58,6 +58,8 @@ pub struct Core {
     real: Vec<model::packet::FromAct>,
     /// Who waits for the answer to a dry run.
     asked: HashMap<IntentId, Connection>,
+    /// An account of which more sites follow.
+    partial: Option<AccountEntry>,
     started: Moment,
 }
 

@@ -14,7 +14,7 @@ use super::{Core, Lines};
 use crate::clock::{Clock, Steady};
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
-use crate::link::{Heard, Line};
+use crate::link::{Heard, Line, Sent};
 
 /// Evidence and letters are kept so long after they were made, at the most (design: 42 days of watch, then 30).
 pub const EVIDENCE_KEPT: Span = Span::days(90);
@@ -22,6 +22,8 @@ pub const EVIDENCE_KEPT: Span = Span::days(90);
 const RECONCILE: Duration = Duration::from_secs(30);
 /// How often time passes when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
+/// Frozen processes in one packet.
+const FROZEN_TOLD: usize = 1000;
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often expired bodies are deleted.
@@ -99,6 +101,7 @@ impl Core {
             known_accounts: 0,
             real: Vec::new(),
             asked: Default::default(),
+            partial: None,
             started,
         };
         for row in core.store.pending()? {
@@ -303,11 +306,14 @@ impl Core {
             .flat_map(|i| i.in_force())
             .filter(|g| matches!(g.restriction.measure, model::Measure::FreezeProcess { .. }))
             .map(|g| g.restriction.clone());
-        // A packet has room for some hundred processes; the oldest are the least likely to be seen as news.
         let mut frozen: Vec<_> = frozen.collect();
         frozen.sort_by_key(|r| std::cmp::Reverse(r.since));
-        frozen.truncate(64);
-        self.lines.sense.send(&ToSense::Frozen(frozen));
+        // A packet has room for some; the oldest are the least likely to be taken for news.
+        let processes = frozen.into_iter().flat_map(|r| match r.measure {
+            model::Measure::FreezeProcess { processes } => processes,
+            _ => Vec::new(),
+        });
+        self.lines.sense.send(&ToSense::Frozen(processes.take(FROZEN_TOLD).collect()));
         let restricted = |a: &&Account| a.open_incidents().any(|i| i.in_force().next().is_some());
         let names = self.accounts.values().filter(restricted).map(|a| a.account.name.clone()).take(1000).collect();
         self.lines.sense.send(&ToSense::Restricted(names));
@@ -315,19 +321,15 @@ impl Core {
 
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
         match said {
-            FromSense::Account(entry) => {
-                let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
-                let changed = known.as_ref() != Some(&entry);
-                let moved = known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account);
-                if !changed {
-                    return Ok(());
+            FromSense::Account { entry, more } => {
+                self.partial = Some(entry);
+                self.account_seen(more)
+            }
+            FromSense::Sites { sites, more } => {
+                if let Some(entry) = &mut self.partial {
+                    entry.sites.extend(sites);
                 }
-                let mut turn = self.turn()?;
-                if moved {
-                    self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
-                }
-                turn.batch.accounts.push(entry);
-                self.commit(turn)
+                self.account_seen(more)
             }
             FromSense::AccountGone(account) => {
                 let mut turn = self.turn()?;
@@ -389,10 +391,26 @@ impl Core {
         let restriction = model::Restriction { id, measure, since: self.clock.now(), why };
         let verb = model::Verb::Impose { restriction, by_person: true };
         match self.lines.act.send(&ToAct::Do { intent, account: who, verb, sites, pass: None, dry_run: true }) {
-            true => drop(self.asked.insert(intent, asker)),
-            false => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
+            Sent::Yes => drop(self.asked.insert(intent, asker)),
+            _ => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
         }
         Ok(())
+    }
+
+    /// An account is complete when no more of its sites follow.
+    fn account_seen(&mut self, more: bool) -> Result<(), StoreError> {
+        let Some(entry) = self.partial.take_if(|_| !more) else { return Ok(()) };
+        let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
+        if known.as_ref() == Some(&entry) {
+            return Ok(());
+        }
+        let moved = known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account);
+        let mut turn = self.turn()?;
+        if moved {
+            self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
+        }
+        turn.batch.accounts.push(entry);
+        self.commit(turn)
     }
 
     fn answer_command(&mut self, asked: ToCore) -> Result<FromCore, StoreError> {

@@ -35,8 +35,10 @@ const READ: Duration = Duration::from_millis(500);
 const READ_BYTES: u64 = 8 << 20;
 /// How often the inventory's files are looked at.
 const INVENTORY: Duration = Duration::from_secs(10);
-/// Findings in one packet.
-const FINDINGS: usize = 16;
+/// Most findings in one packet: each has at most 256 processes (10 KiB) and 32 facts (13 KiB).
+const FINDINGS: usize = 2;
+/// Sites in one packet: a site with a hundred aliases takes some 5 KiB.
+const SITES: usize = 8;
 /// Baselines in one packet.
 const BASELINES: usize = 64;
 /// Unclear things in one packet.
@@ -204,13 +206,11 @@ impl<'a> Senses<'a> {
             self.core.send_value(&FromSense::AccountGone((*gone).clone()))?;
         }
         for entry in fresh.accounts.iter().filter(|e| known.get(&e.account).is_none_or(|k| k != e)) {
-            if let Err(error) = self.core.send_value(&FromSense::Account(entry.clone())) {
-                match error.kind() {
-                    std::io::ErrorKind::InvalidInput => {
-                        tracing::error!(account = %entry.account, "too many sites for one packet; this account is left out");
-                    }
-                    _ => return Err(error),
+            match self.tell_account(entry) {
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                    tracing::error!(account = %entry.account, "a site has too many names for one packet; its account is left out");
                 }
+                told => told?,
             }
         }
         let mut unclear = fresh.unclear.clone();
@@ -227,6 +227,18 @@ impl<'a> Senses<'a> {
             watch.set_accounts(self.accounts.entries());
         }
         self.inventory = Some(fresh);
+        Ok(())
+    }
+
+    /// One account, its sites in as many packets as they need.
+    fn tell_account(&self, entry: &AccountEntry) -> std::io::Result<()> {
+        let mut chunks = entry.sites.chunks(SITES);
+        let first = chunks.next().unwrap_or_default().to_vec();
+        let more = chunks.len() > 0;
+        self.core.send_value(&FromSense::Account { entry: AccountEntry { sites: first, ..entry.clone() }, more })?;
+        while let Some(sites) = chunks.next() {
+            self.core.send_value(&FromSense::Sites { sites: sites.to_vec(), more: chunks.len() > 0 })?;
+        }
         Ok(())
     }
 
@@ -314,7 +326,7 @@ impl<'a> Senses<'a> {
     fn take(&mut self, order: ToSense) -> std::io::Result<()> {
         match order {
             ToSense::Stored(batch) => self.stored = self.stored.max(batch),
-            ToSense::Frozen(restrictions) => self.frozen = processes(&restrictions),
+            ToSense::Frozen(processes) => self.frozen = processes.into_iter().collect(),
             ToSense::Restricted(accounts) => self.restricted = accounts.into_iter().collect(),
             ToSense::Look { intent, account, look, evidence } => {
                 let (seen, capture) = self.look(&account, look, &evidence);
@@ -401,15 +413,6 @@ fn retell(clock: &Clock, finding: &mut Finding) {
         }
     }
     finding.signal.evidence = Hash::of(&serde_json::to_vec(&finding.evidence).unwrap_or_default());
-}
-
-/// The processes that restrictions keep frozen.
-fn processes(restrictions: &[Restriction]) -> HashSet<ProcessRef> {
-    let all = restrictions.iter().filter_map(|r| match &r.measure {
-        Measure::FreezeProcess { processes } => Some(processes.clone()),
-        _ => None,
-    });
-    all.flatten().collect()
 }
 
 /// Where this node's control groups are; none where they cannot be found.
