@@ -24,10 +24,13 @@ const MAIL_HOSTS_MANY: usize = 20;
 const SCAN_HOSTS: usize = 15;
 /// Parts of a pipe start together.
 const PIPE_START: Span = Span::minutes(1);
+/// Files through which every visit of a site goes, and which a resident therefore writes back.
+const ENTRY_FILES: &[&str] =
+    &["index.php", ".htaccess", "index.html", "wp-config.php", ".user.ini", "wp-blog-header.php"];
 /// Ports that mining pools publish; also used by others, so never a proof.
 const POOL_PORTS: &[u16] = &[
-    3032, 3333, 3334, 3335, 3336, 4444, 4445, 5555, 5556, 5588, 6666, 7777, 8888, 9000, 9999, 10032, 10128, 10300,
-    10343, 11111, 13333, 14433, 14444, 15555, 17777, 18081, 19999, 20128, 20535, 30303, 33333, 45560, 45700, 55555,
+    3032, 3333, 3334, 3335, 3336, 4444, 4445, 5555, 5556, 5588, 6666, 7777, 9999, 10032, 10128, 10300, 10343, 11111,
+    13333, 14433, 14444, 15555, 17777, 18081, 19999, 20128, 20535, 30303, 33333, 45560, 45700, 55555,
 ];
 /// Ports of IRC; owners run bots too, but not out of a site and left behind.
 const CHAT_PORTS: &[u16] = &[6660, 6661, 6662, 6663, 6664, 6665, 6666, 6667, 6668, 6669, 6697];
@@ -90,9 +93,9 @@ marks! {
     ScriptGone,
     /// Its script lies or lay below a document root.
     ScriptInSite,
-    /// Holds `index.php` or `.htaccess` open.
+    /// Holds an entry file of a site open (`index.php`, `.htaccess` and the like).
     HoldsSite,
-    /// Holds both open.
+    /// Holds two of them open.
     HoldsBoth,
     /// Its line of parents ends at process 1, without session, cron or pool.
     Orphaned,
@@ -364,7 +367,7 @@ fn claims(scene: &Scene<'_>, process: &Process, at: Place, marks: &mut Marks) {
     let by_comm = trusted(&process.comm) && !same_program(&process.comm, exe) && !named_after_script(&process.comm);
     marks.put(Mark::FakedDaemon, by_title || by_comm || system_path);
     let file_is = |test: fn(&[u8]) -> bool| own && at != Place::Tools && test(exe);
-    marks.put(Mark::DaemonInHome, file_is(is_system_daemon) || (file_is(is_service_daemon) && at.is_bad()));
+    marks.put(Mark::DaemonInHome, (own && is_system_daemon(exe)) || (file_is(is_service_daemon) && at.is_bad()));
     marks.put(Mark::ToolInHome, file_is(is_system_tool));
 }
 
@@ -402,12 +405,14 @@ fn scripts(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     marks.put(Mark::ScriptInSite, scene.roots.iter().any(|root| super::below(&script, root)));
     let gone = |fd: &[u8]| fd.strip_suffix(b" (deleted)").is_some_and(|path| path == script);
     marks.put(Mark::ScriptGone, at != Place::System && process.fds.iter().any(|fd| gone(fd)));
-    let holds = |name: &[u8]| {
-        process.fds.iter().any(|fd| base(fd) == name && *fd != script && scene.place(fd) != Place::System)
-    };
-    let (index, access) = (holds(b"index.php"), holds(b".htaccess"));
-    marks.put(Mark::HoldsSite, at != Place::System && (index || access));
-    marks.put(Mark::HoldsBoth, at != Place::System && index && access);
+    let held = ENTRY_FILES
+        .iter()
+        .filter(|name| {
+            process.fds.iter().any(|fd| base(fd) == name.as_bytes() && *fd != script && scene.place(fd).by_tenant())
+        })
+        .count();
+    marks.put(Mark::HoldsSite, at != Place::System && held >= 1);
+    marks.put(Mark::HoldsBoth, at != Place::System && held >= 2);
 }
 
 /// Whether it lets a download run: by its own text, or as the shell at the end of a pipe.
