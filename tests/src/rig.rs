@@ -58,6 +58,16 @@ struct Rig<'a> {
     seen: u64,
 }
 
+/// The binary that was built beside the running test.
+pub fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("a running test has a file");
+    let folder = own.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let program = folder.join("hikeshi");
+    let built = "is not built; run ./test.sh, or `cargo build --workspace --all-targets` first";
+    assert!(program.exists(), "{} {built}", program.display());
+    program
+}
+
 /// Plays it; the lines of each beat.
 pub fn play(story: &Story, program: &Path, kills: Kills) -> Vec<Vec<String>> {
     let mut rig = Rig::start(story, program, kills);

@@ -1,22 +1,7 @@
 //! Every story against the real binary, and again with a SIGKILL between every two lines.
 
-use std::path::PathBuf;
-
-use tests::rig::{Kills, play};
+use tests::rig::{Kills, play, program};
 use tests::story;
-
-/// The binary that was built beside this test.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let folder = own.parent().unwrap().parent().unwrap();
-    let program = folder.join("hikeshi");
-    assert!(
-        program.exists(),
-        "{} is not built; run ./test.sh, or `cargo build --workspace --all-targets` first",
-        program.display()
-    );
-    program
-}
 
 fn check(kills: Kills) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/stories");
