@@ -2,8 +2,8 @@
 //!
 //! Goal: 99 of 100 sites answer 403 within 100 ms after the senses sent what they saw. The bench plays only the
 //! senses: each batch says that a program of one site runs (a real process) and that its account sends mass mail,
-//! so one decision freezes, closes and holds mail. There is no Postfix behind it: that order fails. Beside it, in
-//! the same run, the naive way: a `return 403` in an include of the vhost and `nginx -s reload`.
+//! so one decision closes, freezes and holds mail. The mail order is refused (a Postfix that does not ask our table),
+//! after Postfix was asked. Beside it, in the same run, the naive way: a `return 403` in an include of the vhost and `nginx -s reload`.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -91,11 +91,12 @@ impl Bed {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path();
         std::fs::set_permissions(root, PermissionsExt::from_mode(0o755)).expect("our own folder");
-        for name in ["run", "state", "gate", "etc", "hold", "www", "naive"] {
+        for name in ["run", "state", "gate", "etc", "hold", "www", "naive", "postfix"] {
             std::fs::create_dir(root.join(name)).expect("a folder");
         }
         std::fs::set_permissions(root.join("gate"), PermissionsExt::from_mode(0o711)).expect("our own folder");
         std::fs::write(root.join("www/index.html"), "open\n").expect("a file");
+        std::fs::write(root.join("postfix/main.cf"), "").expect("a file");
         std::fs::write(root.join("etc/hikeshi.toml"), configuration(root)).expect("a file");
         let accounts: Vec<AccountEntry> = (0..ACCOUNTS).map(|n| account(root, n)).collect();
         let mut bed = Bed { core: Arc::default(), running: Vec::new(), targets: Vec::new(), folder, accounts };
