@@ -241,9 +241,16 @@ impl Core {
 
     /// Lets time pass for every account where it can change something.
     pub fn tick(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let changes = |a: &&engine::Account| {
+            a.is_due(now) && !engine::step(a, &self.policy, now, Input::Tick).is_empty()
+        };
+        let due: Vec<_> = self.accounts.values().filter(changes).map(|a| a.account.clone()).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
         let mut turn = self.turn()?;
-        let waiting: Vec<_> = self.accounts.values().filter(|a| a.needs_ticks()).map(|a| a.account.clone()).collect();
-        for who in waiting {
+        for who in due {
             self.step(&mut turn, &who, Input::Tick)?;
         }
         if turn.batch.events.is_empty() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engine::Account;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{AccountRef, Body, BodyKind, Input, IntentId, Order, Outcome, Owner, Seen, Span};
+use model::{AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -24,6 +24,8 @@ const RECONCILE: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Accounts of the inventory in one commit: each alone would cost a first start of 10,000 accounts as many syncs.
+const ACCOUNTS: usize = 256;
 /// How often expired bodies are deleted.
 const EXPIRE: Duration = Duration::from_secs(3600);
 
@@ -104,7 +106,8 @@ impl Core {
         for incident in core.store.incidents(10_000)? {
             core.account(&incident.account)?;
         }
-        core.known_accounts = core.store.accounts()?.len() as u64;
+        core.forget_idle();
+        core.known_accounts = core.store.accounts_known()?;
         Ok(core)
     }
 
@@ -117,9 +120,21 @@ impl Core {
         let mut ticked = Instant::now();
         let mut reconciled = Instant::now();
         let mut expired = Instant::now();
+        let mut next = None;
         loop {
             let pace = if self.clock.is_told() { Duration::from_millis(50) } else { TICK };
-            let heard = match queue.recv_timeout(pace) {
+            let heard = match next.take().map_or_else(|| queue.recv_timeout(pace), Ok) {
+                Ok(Heap::Sense(Heard::Said(FromSense::Account(first)))) => {
+                    let mut entries = vec![first];
+                    while entries.len() < ACCOUNTS && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Heap::Sense(Heard::Said(FromSense::Account(more)))) => entries.push(more),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.inventory(entries)
+                }
                 Ok(entry) => self.take(entry),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Ok(Exit::Ok),
@@ -291,20 +306,7 @@ impl Core {
 
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
         match said {
-            FromSense::Account(entry) => {
-                let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
-                let changed = known.as_ref() != Some(&entry);
-                let moved = known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account);
-                if !changed {
-                    return Ok(());
-                }
-                let mut turn = self.turn()?;
-                if moved {
-                    self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
-                }
-                turn.batch.accounts.push(entry);
-                self.commit(turn)
-            }
+            FromSense::Account(entry) => self.inventory(vec![entry]),
             FromSense::AccountGone(account) => {
                 let mut turn = self.turn()?;
                 turn.batch.accounts_gone.push(account);
@@ -316,7 +318,8 @@ impl Core {
                     tracing::warn!(subject = entry.subject, why = entry.why, "ownership unclear");
                 }
                 self.unclear = unclear;
-                self.forget_idle();
+                self.store.rest()?;
+                sys::process::give_back_memory();
                 Ok(())
             }
             FromSense::Batch { batch, findings, cursors, baselines } => {
@@ -343,6 +346,28 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Takes in accounts as they are now, those that changed, in one commit.
+    fn inventory(&mut self, entries: Vec<AccountEntry>) -> Result<(), StoreError> {
+        let mut turn = self.turn()?;
+        for entry in entries {
+            let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
+            if known.as_ref() == Some(&entry) {
+                continue;
+            }
+            if known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account) {
+                self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
+            }
+            turn.batch.accounts.push(entry);
+        }
+        if turn.batch.accounts.is_empty() {
+            return Ok(());
+        }
+        self.commit(turn)?;
+        // An account without incidents is folded again when something is seen of it.
+        self.forget_idle();
+        Ok(())
     }
 
     /// Asks `act` what it would do; the asker waits for the answer.
