@@ -89,6 +89,11 @@ impl Account {
         self.incidents.iter().any(|i| i.is_open() || i.watch_until.is_some())
     }
 
+    /// Whether time alone may change something now: a watch does so only at its end.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.incidents.iter().any(|i| i.is_open() || i.watch_until.is_some_and(|until| until <= now))
+    }
+
     fn incident_mut(&mut self, number: Number) -> Option<&mut Incident> {
         self.incidents.iter_mut().find(|i| i.number == number)
     }

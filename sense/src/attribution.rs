@@ -37,7 +37,12 @@ pub struct Accounts {
 impl Accounts {
     /// These accounts; under `shared_uids` PHP of several of them runs (such as `www-data` with mod_php).
     pub fn new(entries: &[AccountEntry], shared_uids: &[u32]) -> Accounts {
-        let mut accounts = Accounts { entries: entries.to_vec(), shared: shared_uids.to_vec(), ..Accounts::default() };
+        Accounts::of(entries.to_vec(), shared_uids)
+    }
+
+    /// The same without a copy of the entries.
+    pub fn of(entries: Vec<AccountEntry>, shared_uids: &[u32]) -> Accounts {
+        let mut accounts = Accounts { shared: shared_uids.to_vec(), ..Accounts::default() };
         for (at, entry) in entries.iter().enumerate() {
             claim(&mut accounts.by_uid, entry.account.uid, at);
             for path in std::iter::once(&entry.home).chain(entry.sites.iter().map(|site| &site.root)) {
@@ -47,6 +52,7 @@ impl Accounts {
                 }
             }
         }
+        accounts.entries = entries;
         accounts
     }
 

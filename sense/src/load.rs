@@ -7,5 +7,5 @@
 mod cgroup;
 mod watch;
 
-pub use cgroup::{Layout, Mounts, Patterns, Use};
+pub use cgroup::{Layout, Mounts, Names, Patterns, Use};
 pub use watch::{Look, Watch, pressure};

@@ -53,7 +53,7 @@ const HYBRID: &str = "33 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,
 fn read(root: &Path, mountinfo: &str) -> (Layout, Vec<String>) {
     let mounts = Mounts::find(mountinfo, root);
     let show = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
-    let uses = mounts.read(&Patterns::default(), &accounts());
+    let uses = mounts.read(&Patterns::default().names(&accounts()), &accounts());
     let lines = uses
         .iter()
         .map(|one| format!("{} {} {}", one.account, show(one.cpu.map(|cpu| cpu.0 as u64)), show(one.memory_bytes)));

@@ -88,6 +88,11 @@ impl Store {
         }
     }
 
+    /// Gives back the memory of the page cache, after much was written; what is asked next is read again.
+    pub fn rest(&self) -> Result<(), StoreError> {
+        Ok(self.view.conn.execute_batch("PRAGMA shrink_memory")?)
+    }
+
     /// Runs `work` in one transaction that is durable when this returns.
     pub(crate) fn write<T>(
         &mut self,

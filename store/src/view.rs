@@ -171,6 +171,12 @@ impl View {
         self.all("SELECT entry, gone FROM accounts ORDER BY name, generation, uid", [], known)
     }
 
+    /// How many accounts were ever seen.
+    pub fn accounts_known(&self) -> Result<u64, StoreError> {
+        self.one("SELECT count(*) FROM accounts", [], |row| Ok(row.get::<_, i64>(0)? as u64))
+            .map(Option::unwrap_or_default)
+    }
+
     /// Who has this name now, or had it last.
     pub fn account(&self, name: &AccountName) -> Result<Option<Known>, StoreError> {
         let sql = "SELECT entry, gone FROM accounts WHERE name = ? ORDER BY gone, generation DESC LIMIT 1";

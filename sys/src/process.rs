@@ -169,6 +169,17 @@ pub fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
 }
 
+/// Gives memory that was freed back to the kernel, after work that took much more of it than what is kept.
+#[allow(unsafe_code)]
+pub fn give_back_memory() {
+    // SAFETY: malloc_trim takes a number, looks only at the allocator's own lists under its locks, and may be called
+    // from any thread.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Clock ticks per second, the unit of `start_ticks`.
 #[allow(unsafe_code)]
 pub fn ticks_per_second() -> u64 {

@@ -27,12 +27,13 @@ impl Core {
     /// Sends everything that is due and can be sent now.
     pub fn dispatch(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let due: Vec<Intent> = self
+        let mut due: Vec<Intent> = self
             .outbox
             .values()
             .filter(|p| p.next_at <= now && p.sent.is_none_or(|at| at.elapsed() > RESEND))
             .map(|p| p.intent.clone())
             .collect();
+        due.sort_by_key(|intent| patience(&intent.order));
         for intent in due {
             let sent: Sent = match &intent.order {
                 Order::Act(verb) => self.send_act(&intent, verb.clone())?,
@@ -276,15 +277,37 @@ impl Core {
 
     /// Lets time pass for every account where it can change something.
     pub fn tick(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let changes =
+            |a: &&engine::Account| a.is_due(now) && !engine::step(a, &self.policy, now, Input::Tick).is_empty();
+        let due: Vec<_> = self.accounts.values().filter(changes).map(|a| a.account.clone()).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
         let mut turn = self.turn()?;
-        let waiting: Vec<_> = self.accounts.values().filter(|a| a.needs_ticks()).map(|a| a.account.clone()).collect();
-        for who in waiting {
+        for who in due {
             self.step(&mut turn, &who, Input::Tick)?;
         }
         if turn.batch.events.is_empty() {
             return Ok(());
         }
         self.commit(turn)
+    }
+}
+
+/// Shortest first, because `act` does one after the other: a flag file takes milliseconds, a freeze waits until its
+/// processes stand still, Postfix takes a second. Otherwise in the order in which they were given.
+fn patience(order: &Order) -> u8 {
+    let Order::Act(verb) = order else { return 3 };
+    match verb {
+        Verb::OpenPass { .. } => 0,
+        Verb::Impose { restriction: model::Restriction { measure, .. }, .. } | Verb::Lift { measure, .. } => {
+            match measure {
+                model::Measure::FreezeProcess { .. } => 1,
+                model::Measure::HoldMail { .. } => 2,
+                _ => 0,
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engine::Account;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{AccountRef, Body, BodyKind, Input, IntentId, Mode, Order, Outcome, Owner, Seen, Span};
+use model::{AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const FROZEN_TOLD: usize = 1000;
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Accounts of the inventory in one commit: each alone would cost a first start of 10,000 accounts as many syncs.
+const ACCOUNTS: usize = 256;
 /// How often expired bodies are deleted.
 const EXPIRE: Duration = Duration::from_secs(3600);
 
@@ -113,7 +115,8 @@ impl Core {
         for incident in core.store.incidents(10_000)? {
             core.account(&incident.account)?;
         }
-        core.known_accounts = core.store.accounts()?.len() as u64;
+        core.forget_idle();
+        core.known_accounts = core.store.accounts_known()?;
         Ok(core)
     }
 
@@ -128,9 +131,23 @@ impl Core {
         let mut expired = Instant::now();
         let mut steady = Steady::begin(self.clock.now());
         let mut paused_until = ticked;
+        let mut next = None;
         loop {
             let pace = if self.clock.is_told() { Duration::from_millis(50) } else { TICK };
-            let heard = match queue.recv_timeout(pace) {
+            let heard = match next.take().map_or_else(|| queue.recv_timeout(pace), Ok) {
+                Ok(Heap::Sense(Heard::Said(said @ (FromSense::Account { .. } | FromSense::Sites { .. })))) => {
+                    let mut entries: Vec<AccountEntry> = self.assemble(said).into_iter().collect();
+                    while entries.len() < ACCOUNTS && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Heap::Sense(Heard::Said(
+                                said @ (FromSense::Account { .. } | FromSense::Sites { .. }),
+                            ))) => entries.extend(self.assemble(said)),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.inventory(entries)
+                }
                 Ok(entry) => self.take(entry),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return Ok(Exit::Ok),
@@ -321,15 +338,9 @@ impl Core {
 
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
         match said {
-            FromSense::Account { entry, more } => {
-                self.partial = Some(entry);
-                self.account_seen(more)
-            }
-            FromSense::Sites { sites, more } => {
-                if let Some(entry) = &mut self.partial {
-                    entry.sites.extend(sites);
-                }
-                self.account_seen(more)
+            said @ (FromSense::Account { .. } | FromSense::Sites { .. }) => {
+                let entry = self.assemble(said);
+                self.inventory(entry.into_iter().collect())
             }
             FromSense::AccountGone(account) => {
                 let mut turn = self.turn()?;
@@ -342,7 +353,8 @@ impl Core {
                     tracing::warn!(subject = entry.subject, why = entry.why, "ownership unclear");
                 }
                 self.unclear = unclear;
-                self.forget_idle();
+                self.store.rest()?;
+                sys::process::give_back_memory();
                 Ok(())
             }
             FromSense::Batch { batch, findings, cursors, baselines } => {
@@ -371,6 +383,44 @@ impl Core {
         }
     }
 
+    /// An account is complete when no more of its sites follow.
+    fn assemble(&mut self, said: FromSense) -> Option<AccountEntry> {
+        let more = match said {
+            FromSense::Account { entry, more } => {
+                self.partial = Some(entry);
+                more
+            }
+            FromSense::Sites { sites, more } => {
+                self.partial.as_mut()?.sites.extend(sites);
+                more
+            }
+            _ => return None,
+        };
+        self.partial.take_if(|_| !more)
+    }
+
+    /// Takes in accounts as they are now, those that changed, in one commit.
+    fn inventory(&mut self, entries: Vec<AccountEntry>) -> Result<(), StoreError> {
+        let mut turn = self.turn()?;
+        for entry in entries {
+            let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
+            if known.as_ref() == Some(&entry) {
+                continue;
+            }
+            if known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account) {
+                self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
+            }
+            turn.batch.accounts.push(entry);
+        }
+        if turn.batch.accounts.is_empty() {
+            return Ok(());
+        }
+        self.commit(turn)?;
+        // An account without incidents is folded again when something is seen of it.
+        self.forget_idle();
+        Ok(())
+    }
+
     /// Asks `act` what it would do; the asker waits for the answer.
     fn dry_run(
         &mut self,
@@ -395,22 +445,6 @@ impl Core {
             _ => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
         }
         Ok(())
-    }
-
-    /// An account is complete when no more of its sites follow.
-    fn account_seen(&mut self, more: bool) -> Result<(), StoreError> {
-        let Some(entry) = self.partial.take_if(|_| !more) else { return Ok(()) };
-        let known = self.store.account(&entry.account.name)?.filter(|k| !k.gone).map(|k| k.entry);
-        if known.as_ref() == Some(&entry) {
-            return Ok(());
-        }
-        let moved = known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account);
-        let mut turn = self.turn()?;
-        if moved {
-            self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
-        }
-        turn.batch.accounts.push(entry);
-        self.commit(turn)
     }
 
     fn answer_command(&mut self, asked: ToCore) -> Result<FromCore, StoreError> {

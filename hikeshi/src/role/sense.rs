@@ -15,8 +15,8 @@ use model::{
     ProcessRef, Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
-use sense::inventory::{Inventory, generations};
-use sense::load::{self, Mounts, Patterns};
+use sense::inventory::{Fingerprint, Homes, Inventory, generations};
+use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
 use sense::process::{Memory, SWEEP_EVERY, Table, capture, judge, rescan};
 use sys::socket::{Connection, Listener};
@@ -34,7 +34,9 @@ const READ: Duration = Duration::from_millis(500);
 /// Most bytes of the log read in one go.
 const READ_BYTES: u64 = 8 << 20;
 /// How often the inventory's files are looked at.
-const INVENTORY: Duration = Duration::from_secs(10);
+const INVENTORY: Duration = Duration::from_secs(30);
+/// How often what was learnt is stored. It changes slowly, and a crash loses no more than this.
+const LEARNT: Duration = Duration::from_secs(600);
 /// Most findings in one packet: each has at most 256 processes (10 KiB) and 32 facts (13 KiB).
 const FINDINGS: usize = 2;
 /// Sites in one packet: a site with a hundred aliases takes some 5 KiB.
@@ -76,15 +78,19 @@ struct Senses<'a> {
     config: &'a Config,
     clock: Clock,
     core: Connection,
-    inventory: Option<Inventory>,
+    /// Homes and files of the last inventory; its accounts are in `accounts` alone.
+    inventory: Option<(Homes, Fingerprint)>,
     accounts: Accounts,
+    groups: Names,
     table: Option<Table>,
     memory: Memory,
     load: load::Watch,
     mounts: Mounts,
     mail: Option<Watch>,
     cursors: HashMap<String, Cursor>,
+    /// Known from before at first, later those that wait to be stored.
     baselines: Vec<Baseline>,
+    learnt: Instant,
     /// Generations of names and uids that had another owner before.
     known: HashMap<(AccountName, u32), u32>,
     frozen: HashSet<ProcessRef>,
@@ -105,6 +111,7 @@ impl<'a> Senses<'a> {
             core,
             inventory: None,
             accounts: Accounts::default(),
+            groups: Names::default(),
             table: None,
             memory: Memory::default(),
             load: load::Watch::default(),
@@ -112,6 +119,7 @@ impl<'a> Senses<'a> {
             mail: None,
             cursors: HashMap::new(),
             baselines: Vec::new(),
+            learnt: Instant::now(),
             known: HashMap::new(),
             frozen: HashSet::new(),
             restricted: BTreeSet::new(),
@@ -148,7 +156,7 @@ impl<'a> Senses<'a> {
             }
             if looked.elapsed() >= INVENTORY {
                 looked = Instant::now();
-                if !self.inventory.as_ref().is_some_and(|i| i.fingerprint.unchanged()) {
+                if !self.inventory.as_ref().is_some_and(|(_, files)| files.unchanged()) {
                     self.refresh_inventory()?;
                 }
             }
@@ -183,8 +191,8 @@ impl<'a> Senses<'a> {
             }
             Err(error) => tracing::error!(error, "the mail log is not read"),
         }
-        for baseline in &self.baselines {
-            self.load.learnt(baseline.clone());
+        for baseline in std::mem::take(&mut self.baselines) {
+            self.load.learnt(baseline);
         }
     }
 
@@ -196,11 +204,11 @@ impl<'a> Senses<'a> {
             let known = self.known.get(&(account.name.clone(), account.uid)).copied().unwrap_or(1);
             account.generation = account.generation.max(known);
         }
-        if let Some(known) = &self.inventory {
-            generations(&known.accounts, &known.homes, &mut fresh.accounts, &fresh.homes);
+        if let Some((homes, _)) = &self.inventory {
+            generations(self.accounts.entries(), homes, &mut fresh.accounts, &fresh.homes);
         }
         let known: HashMap<&AccountRef, &AccountEntry> =
-            self.inventory.iter().flat_map(|i| &i.accounts).map(|e| (&e.account, e)).collect();
+            self.accounts.entries().iter().map(|e| (&e.account, e)).collect();
         let now: HashSet<&AccountRef> = fresh.accounts.iter().map(|e| &e.account).collect();
         for gone in known.keys().filter(|account| !now.contains(*account)) {
             self.core.send_value(&FromSense::AccountGone((*gone).clone()))?;
@@ -213,7 +221,7 @@ impl<'a> Senses<'a> {
                 told => told?,
             }
         }
-        let mut unclear = fresh.unclear.clone();
+        let mut unclear = std::mem::take(&mut fresh.unclear);
         if unclear.len() > UNCLEAR {
             let more = unclear.len() - UNCLEAR;
             unclear.truncate(UNCLEAR);
@@ -222,11 +230,14 @@ impl<'a> Senses<'a> {
         }
         let accounts = fresh.accounts.len() as u64;
         self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
-        self.accounts = Accounts::new(&fresh.accounts, &self.config.node.shared_uids);
+        self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
+        self.groups = Patterns::default().names(self.accounts.entries());
         if let Some(watch) = &mut self.mail {
             watch.set_accounts(self.accounts.entries());
         }
-        self.inventory = Some(fresh);
+        self.inventory = Some((fresh.homes, fresh.fingerprint));
+        // Reading a big node's configuration takes several times the memory of what is kept of it.
+        sys::process::give_back_memory();
         Ok(())
     }
 
@@ -282,7 +293,7 @@ impl<'a> Senses<'a> {
             table: &table,
             who: accounts,
             accounts: accounts.entries(),
-            uses: &self.mounts.read(&Patterns::default(), accounts.entries()),
+            uses: &self.mounts.read(&self.groups, accounts.entries()),
             requests: &BTreeMap::new(),
             restricted: &self.restricted,
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
@@ -303,9 +314,12 @@ impl<'a> Senses<'a> {
             return Ok(());
         }
         let cursor = self.mail.as_ref().and_then(|w| w.cursor(self.clock.now()));
-        let mut baselines = self.mail.as_mut().map(Watch::take_baselines).unwrap_or_default();
-        baselines.extend(self.load.changed());
-        self.baselines = baselines.split_off(baselines.len().min(BASELINES));
+        self.baselines.extend(self.mail.iter_mut().flat_map(Watch::take_baselines));
+        if self.learnt.elapsed() >= LEARNT {
+            self.learnt = Instant::now();
+            self.baselines.extend(self.load.changed());
+        }
+        let baselines = self.baselines.split_off(self.baselines.len().saturating_sub(BASELINES));
         let more = self.waiting.len().min(FINDINGS);
         let findings: Vec<Finding> = self.waiting.drain(..more).collect();
         let last = self.waiting.is_empty();

@@ -66,11 +66,10 @@ impl Mounts {
     }
 
     /// What each account used so far; accounts without a group of their own are left out.
-    pub fn read(&self, patterns: &Patterns, accounts: &[AccountEntry]) -> Vec<Use> {
-        let names = patterns.names(accounts);
+    pub fn read(&self, names: &Names, accounts: &[AccountEntry]) -> Vec<Use> {
         let mut uses: BTreeMap<usize, Use> = BTreeMap::new();
         if let Some(top) = &self.v2 {
-            for (at, folder) in owned(top, &names) {
+            for (at, folder) in owned(top, names) {
                 let one = uses.entry(at).or_insert_with(|| Use::of(&accounts[at]));
                 one.groups += 1;
                 add(&mut one.cpu, keyed(&folder, "cpu.stat", "usage_usec").map(|usec| Span(usec as i64)));
@@ -81,7 +80,7 @@ impl Mounts {
         }
         let mut old: BTreeMap<usize, Use> = BTreeMap::new();
         for (controller, top) in &self.v1 {
-            for (at, folder) in owned(top, &names) {
+            for (at, folder) in owned(top, names) {
                 let one = old.entry(at).or_insert_with(|| Use::of(&accounts[at]));
                 match &controller[..] {
                     "cpuacct" => {
@@ -120,7 +119,8 @@ impl Default for Patterns {
 }
 
 impl Patterns {
-    fn names(&self, accounts: &[AccountEntry]) -> HashMap<String, usize> {
+    /// The names of these accounts' groups; made once for an inventory.
+    pub fn names(&self, accounts: &[AccountEntry]) -> Names {
         let mut names = HashMap::new();
         for (at, entry) in accounts.iter().enumerate() {
             for pattern in &self.0 {
@@ -128,9 +128,13 @@ impl Patterns {
                 names.insert(pattern.replace("{uid}", &uid).replace("{name}", entry.account.name.as_str()), at);
             }
         }
-        names
+        Names(names)
     }
 }
+
+/// Names of groups, with the place of their account in the inventory that they were made of.
+#[derive(Clone, Debug, Default)]
+pub struct Names(HashMap<String, usize>);
 
 /// What one account used, as far as its groups say; `None` where the controller is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +189,7 @@ fn add<T: Sum>(sum: &mut Option<T>, value: Option<T>) {
 }
 
 /// Topmost folders of accounts; what lies below one is counted in it already.
-fn owned(top: &Path, names: &HashMap<String, usize>) -> Vec<(usize, PathBuf)> {
+fn owned(top: &Path, names: &Names) -> Vec<(usize, PathBuf)> {
     let mut found = Vec::new();
     let mut left = FOLDERS_MAX;
     let mut open = vec![(top.to_owned(), String::new(), 0)];
@@ -200,7 +204,7 @@ fn owned(top: &Path, names: &HashMap<String, usize>) -> Vec<(usize, PathBuf)> {
             let name = entry.file_name().to_string_lossy().replace("\\x2d", "-");
             let plain = [".slice", ".scope", ".service"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
             let keys = [name.clone(), plain.to_owned(), format!("{parent}/{name}"), format!("{parent}/{plain}")];
-            match keys.iter().find_map(|key| names.get(key)) {
+            match keys.iter().find_map(|key| names.0.get(key)) {
                 Some(at) => found.push((*at, entry.path())),
                 None if depth < DEPTH_MAX => open.push((entry.path(), name, depth + 1)),
                 None => {}

@@ -30,6 +30,8 @@ const PROGRAMS_MAX: usize = 3;
 /// Metrics that are learnt.
 const CPU: &str = "cpu_percent";
 const REQUESTS: &str = "requests_per_second";
+/// A sample that is no farther from a settled mean teaches nothing.
+const NO_NEWS: f64 = 0.01;
 
 /// Everything that one observation looks at.
 pub struct Look<'a> {
@@ -56,13 +58,51 @@ pub struct Look<'a> {
 /// What is remembered between observations.
 #[derive(Debug, Default)]
 pub struct Watch {
-    usual: HashMap<(AccountName, &'static str), Baseline>,
+    usual: HashMap<AccountName, Usual>,
     /// CPU time of each process at the last observation, by pid and start: a reused pid is another process.
     processes: HashMap<(u32, u64), Span>,
     groups: HashMap<AccountName, Span>,
     last: Option<Moment>,
     above: HashMap<AccountName, Episode>,
-    changed: BTreeSet<(AccountName, &'static str)>,
+}
+
+/// What is usual for one account.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usual {
+    cpu: Row,
+    requests: Row,
+}
+
+/// One metric of one account.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    mean: f64,
+    deviation: f64,
+    samples: u64,
+    changed: bool,
+}
+
+impl Row {
+    /// The row, once enough was learnt to use it.
+    fn believed(self) -> Option<Row> {
+        (self.samples >= SAMPLES_MIN).then_some(self)
+    }
+
+    /// Running mean and mean deviation; the first samples weigh more, later ones little. On a node of thousands of
+    /// idle accounts nearly every sample is what was there before: it changes nothing and is not stored again.
+    fn learn(&mut self, value: f64) {
+        let weight = (1.0 / (self.samples as f64 + 1.0)).max(SLOWEST);
+        let off = (value - self.mean).abs();
+        if weight <= SLOWEST && off < NO_NEWS && self.deviation < NO_NEWS {
+            return;
+        }
+        self.mean += weight * (value - self.mean);
+        if self.samples > 0 {
+            self.deviation += weight * (off - self.deviation);
+        }
+        self.samples = self.samples.saturating_add(1);
+        self.changed = true;
+    }
 }
 
 /// A time of too much load.
@@ -82,23 +122,34 @@ struct Now<'a> {
 impl Watch {
     /// A baseline known from before.
     pub fn learnt(&mut self, baseline: Baseline) {
-        for metric in [CPU, REQUESTS] {
-            if baseline.metric == metric && baseline.mean.is_finite() && baseline.deviation.is_finite() {
-                self.usual.insert((baseline.account.clone(), metric), baseline);
-                return;
-            }
+        let Baseline { account, metric, mean, deviation, samples } = baseline;
+        if !matches!(&metric[..], CPU | REQUESTS) || !mean.is_finite() || !deviation.is_finite() {
+            return;
         }
+        let usual = self.usual.entry(account).or_default();
+        let row = if metric == CPU { &mut usual.cpu } else { &mut usual.requests };
+        *row = Row { mean, deviation, samples, changed: false };
     }
 
-    /// Baselines that changed since the last call.
+    /// Baselines that changed since the last call, by account.
     pub fn changed(&mut self) -> Vec<Baseline> {
-        std::mem::take(&mut self.changed).into_iter().filter_map(|key| self.usual.get(&key).cloned()).collect()
+        let mut changed = Vec::new();
+        for (account, usual) in &mut self.usual {
+            for (metric, row) in [(CPU, &mut usual.cpu), (REQUESTS, &mut usual.requests)] {
+                if std::mem::take(&mut row.changed) {
+                    let Row { mean, deviation, samples, .. } = *row;
+                    let (account, metric) = (account.clone(), metric.to_owned());
+                    changed.push(Baseline { account, metric, mean, deviation, samples });
+                }
+            }
+        }
+        changed.sort_by(|a, b| (&a.account, &a.metric).cmp(&(&b.account, &b.metric)));
+        changed
     }
 
     /// Whether the account is at or below what is usual, for a verification; `None` without a history.
     pub fn is_usual(&self, account: &AccountName) -> Option<bool> {
-        let usual = self.usual.get(&(account.clone(), CPU))?;
-        (usual.samples >= SAMPLES_MIN).then(|| !self.above.contains_key(account))
+        self.usual.get(account)?.cpu.believed().map(|_| !self.above.contains_key(account))
     }
 
     /// Takes one observation; at least one before is needed for a use. A finding comes once for each time of load,
@@ -178,7 +229,8 @@ impl Watch {
     ) -> Option<Finding> {
         let name = &entry.account.name;
         let requests = look.requests.get(name).copied();
-        let usual = self.usual.get(&(name.clone(), CPU)).filter(|usual| usual.samples >= SAMPLES_MIN).cloned();
+        let known = self.usual.get(name).copied().unwrap_or_default();
+        let usual = known.cpu.believed();
         let limit = match &usual {
             Some(usual) => (usual.mean * 1.5).max(usual.mean + 4.0 * usual.deviation).max(FLOOR_PERCENT).max(fair),
             None => fair.max(FLOOR_NEW_PERCENT),
@@ -186,14 +238,11 @@ impl Watch {
         if percent <= limit {
             self.above.remove(name);
             if !look.restricted.contains(name) {
-                self.learn(name, CPU, percent);
-                if let Some(requests) = requests {
-                    self.learn(name, REQUESTS, requests);
-                }
+                self.learn(name, percent, requests);
             }
             return None;
         }
-        let kind = self.explain(name, percent, requests, usual.as_ref(), used);
+        let kind = explain(&known, percent, requests, used);
         let episode = self.above.entry(name.clone()).or_insert(Episode { since: look.now, told: None });
         let lasts = if usual.is_some() { LASTS } else { LASTS_NEW };
         if look.now - episode.since < lasts || episode.told == Some(kind) {
@@ -218,49 +267,33 @@ impl Watch {
         Some(Finding { signal, evidence })
     }
 
-    /// More visitors than usual at the usual cost each, a known heavy job, or neither.
-    fn explain(
-        &self,
-        name: &AccountName,
-        percent: f64,
-        requests: Option<f64>,
-        usual: Option<&Baseline>,
-        used: &Now<'_>,
-    ) -> Kind {
-        let jobs: i64 = used.by_program.values().filter(|(_, job)| *job).map(|(cpu, _)| cpu.0).sum();
-        if jobs as f64 >= used.cpu.0 as f64 * JOB_SHARE && jobs > 0 {
-            return Kind::HeavyJob;
+    fn learn(&mut self, name: &AccountName, percent: f64, requests: Option<f64>) {
+        // Not `entry`: it would copy the name of each account at each observation.
+        if !self.usual.contains_key(name) {
+            self.usual.insert(name.clone(), Usual::default());
         }
-        let before = self.usual.get(&(name.clone(), REQUESTS)).filter(|usual| usual.samples >= SAMPLES_MIN);
-        if let (Some(requests), Some(before), Some(usual)) = (requests, before, usual) {
-            let cost_before = usual.mean / before.mean.max(0.01);
-            let cost_now = percent / requests.max(0.01);
-            if requests >= before.mean * 1.5 && requests >= 1.0 && cost_now <= cost_before * 2.0 {
-                return Kind::TrafficPeak;
-            }
+        let Some(usual) = self.usual.get_mut(name) else { return };
+        usual.cpu.learn(percent);
+        if let Some(requests) = requests {
+            usual.requests.learn(requests);
         }
-        Kind::LoadAboveBaseline
     }
+}
 
-    /// Running mean and mean deviation; the first samples weigh more, later ones little.
-    fn learn(&mut self, name: &AccountName, metric: &'static str, value: f64) {
-        let key = (name.clone(), metric);
-        let usual = self.usual.entry(key.clone()).or_insert_with(|| Baseline {
-            account: name.clone(),
-            metric: metric.to_owned(),
-            mean: 0.0,
-            deviation: 0.0,
-            samples: 0,
-        });
-        let weight = (1.0 / (usual.samples as f64 + 1.0)).max(SLOWEST);
-        let off = (value - usual.mean).abs();
-        usual.mean += weight * (value - usual.mean);
-        if usual.samples > 0 {
-            usual.deviation += weight * (off - usual.deviation);
-        }
-        usual.samples = usual.samples.saturating_add(1);
-        self.changed.insert(key);
+/// More visitors than usual at the usual cost each, a known heavy job, or neither.
+fn explain(known: &Usual, percent: f64, requests: Option<f64>, used: &Now<'_>) -> Kind {
+    let jobs: i64 = used.by_program.values().filter(|(_, job)| *job).map(|(cpu, _)| cpu.0).sum();
+    if jobs as f64 >= used.cpu.0 as f64 * JOB_SHARE && jobs > 0 {
+        return Kind::HeavyJob;
     }
+    if let (Some(requests), Some(before), Some(usual)) = (requests, known.requests.believed(), known.cpu.believed()) {
+        let cost_before = usual.mean / before.mean.max(0.01);
+        let cost_now = percent / requests.max(0.01);
+        if requests >= before.mean * 1.5 && requests >= 1.0 && cost_now <= cost_before * 2.0 {
+            return Kind::TrafficPeak;
+        }
+    }
+    Kind::LoadAboveBaseline
 }
 
 /// A heavy tool out of the system's directories, or an interpreter that runs such a script of the system.
@@ -279,7 +312,7 @@ fn evidence(
     percent: f64,
     fair: f64,
     requests: Option<f64>,
-    usual: Option<&Baseline>,
+    usual: Option<&Row>,
     used: &Now<'_>,
 ) -> Evidence {
     let mut evidence = Evidence::default();
