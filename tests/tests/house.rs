@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("sys", &[]),
-    ("sense", &["model", "sys"]),
+    ("sense", &["model"]),
     ("engine", &["model"]),
     ("store", &["model"]),
     ("act", &["model", "sys"]),
