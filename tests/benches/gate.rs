@@ -46,10 +46,7 @@ fn main() {
         println!("SKIPPED: needs root and {NGINX}");
         return;
     }
-    let Some(program) = program() else {
-        println!("SKIPPED: the release binary is missing; run `cargo build --release -p hikeshi` first");
-        return;
-    };
+    let program = tests::rig::release_program();
     let bed = Bed::new(&program);
     let mut ours = Vec::new();
     for n in 0..SAMPLES {
@@ -73,12 +70,6 @@ fn main() {
     println!("ratio p50 {:.4}", at(0.5).as_secs_f64() / naive.as_secs_f64());
     let met = if at(0.99) < GOAL { "met" } else { "NOT met" };
     println!("goal p99 below {} ms: {met}", ms(GOAL));
-}
-
-/// The binary that was built beside this bench.
-fn program() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?.parent()?.parent()?.join("hikeshi");
-    program.exists().then_some(program)
 }
 
 /// Everything that runs; it ends with this.

@@ -31,10 +31,7 @@ fn main() {
         println!("SKIPPED: needs root, because homes belong to their accounts");
         return;
     }
-    let Some(program) = program() else {
-        println!("SKIPPED: the release binary is missing; run `cargo build --release -p hikeshi` first");
-        return;
-    };
+    let program = tests::rig::release_program();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path();
     make_node(root);
@@ -67,12 +64,6 @@ fn main() {
         GOAL_START.as_secs(),
         met(first < GOAL_START)
     );
-}
-
-/// The binary that was built beside this bench.
-fn program() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?.parent()?.parent()?.join("hikeshi");
-    program.exists().then_some(program)
 }
 
 /// Homes, passwd, one nginx file an account, an empty mail log, our configuration.

@@ -68,6 +68,18 @@ pub fn program() -> PathBuf {
     program
 }
 
+/// The release binary for a bench, built anew if it is not of today's source: an old one speaks another protocol.
+pub fn release_program() -> PathBuf {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--release", "--workspace", "--bins"])
+        .current_dir(workspace)
+        .status();
+    assert!(built.is_ok_and(|status| status.success()), "`cargo build --release` failed");
+    program()
+}
+
 /// Plays it; the lines of each beat.
 pub fn play(story: &Story, program: &Path, kills: Kills) -> Vec<Vec<String>> {
     let mut rig = Rig::start(story, program, kills);
