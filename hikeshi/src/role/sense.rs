@@ -15,7 +15,7 @@ use model::{
     Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
-use sense::inventory::{Fingerprint, Homes, Inventory, generations};
+use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
 use sense::process::{Memory, SWEEP_EVERY, Table, capture, judge, rescan};
@@ -191,7 +191,7 @@ impl<'a> Senses<'a> {
 
     /// Reads the inventory anew and tells the core what changed.
     fn refresh_inventory(&mut self) -> std::io::Result<()> {
-        let mut fresh = Inventory::read(&self.config.sources());
+        let mut fresh = read_inventory(&self.config.sources());
         if let Some((homes, _)) = &self.inventory {
             generations(self.accounts.entries(), homes, &mut fresh.accounts, &fresh.homes);
         }
@@ -226,8 +226,6 @@ impl<'a> Senses<'a> {
             watch.set_accounts(self.accounts.entries());
         }
         self.inventory = Some((fresh.homes, fresh.fingerprint));
-        // Reading a big node's configuration takes several times the memory of what is kept of it.
-        sys::process::give_back_memory();
         Ok(())
     }
 
@@ -383,6 +381,17 @@ impl<'a> Senses<'a> {
             }
         }
     }
+}
+
+/// Reading a big node's configuration takes several times the memory of what is kept of it. A thread has a heap of
+/// its own: what is kept is copied out of it, in one piece and without spare room, and the rest goes back.
+fn read_inventory(sources: &Sources) -> Inventory {
+    let read = std::thread::scope(|scope| scope.spawn(|| Inventory::read(sources)).join());
+    let read = read.expect("a panic ends this role before");
+    let fresh = read.clone();
+    drop(read);
+    sys::process::give_back_memory();
+    fresh
 }
 
 /// The kernel tells real times; where a story tells the time, a finding speaks of the story's.
