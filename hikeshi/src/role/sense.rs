@@ -15,7 +15,7 @@ use model::{
     ProcessRef, Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
-use sense::inventory::{Fingerprint, Homes, Inventory, generations};
+use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
 use sense::process::{Memory, SWEEP_EVERY, Table, capture, judge, rescan};
@@ -27,6 +27,8 @@ use crate::config::Config;
 use crate::exit::{Answer, CommandError};
 use crate::role::is_trusted;
 
+/// Load is looked at with every so many sweeps.
+const LOAD_EVERY: u64 = 3;
 /// How often in a demo, whose clock runs faster.
 const SWEEP_TOLD: Duration = Duration::from_millis(250);
 /// How often the mail log is read.
@@ -83,6 +85,7 @@ struct Senses<'a> {
     accounts: Accounts,
     groups: Names,
     table: Option<Table>,
+    sweeps: u64,
     memory: Memory,
     load: load::Watch,
     mounts: Mounts,
@@ -113,6 +116,7 @@ impl<'a> Senses<'a> {
             accounts: Accounts::default(),
             groups: Names::default(),
             table: None,
+            sweeps: 0,
             memory: Memory::default(),
             load: load::Watch::default(),
             mounts: mounts(),
@@ -198,7 +202,7 @@ impl<'a> Senses<'a> {
 
     /// Reads the inventory anew and tells the core what changed.
     fn refresh_inventory(&mut self) -> std::io::Result<()> {
-        let mut fresh = Inventory::read(&self.config.sources());
+        let mut fresh = read_inventory(&self.config.sources());
         for entry in &mut fresh.accounts {
             let account = &mut entry.account;
             let known = self.known.get(&(account.name.clone(), account.uid)).copied().unwrap_or(1);
@@ -236,8 +240,6 @@ impl<'a> Senses<'a> {
             watch.set_accounts(self.accounts.entries());
         }
         self.inventory = Some((fresh.homes, fresh.fingerprint));
-        // Reading a big node's configuration takes several times the memory of what is kept of it.
-        sys::process::give_back_memory();
         Ok(())
     }
 
@@ -289,6 +291,13 @@ impl<'a> Senses<'a> {
         for stray in judgement.unattributed {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
         }
+        self.blind = table.blind_lines();
+        self.sweeps += 1;
+        // Load is a matter of minutes: with 10,000 accounts each look costs as much as a sweep.
+        if self.sweeps % LOAD_EVERY != 1 {
+            self.table = Some(table);
+            return;
+        }
         let look = load::Look {
             table: &table,
             who: accounts,
@@ -304,7 +313,6 @@ impl<'a> Senses<'a> {
             retell(&self.clock, &mut finding);
             self.waiting.push(finding);
         }
-        self.blind = table.blind_lines();
         self.table = Some(table);
     }
 
@@ -410,6 +418,17 @@ impl<'a> Senses<'a> {
             }
         }
     }
+}
+
+/// Reading a big node's configuration takes several times the memory of what is kept of it. A thread has a heap of
+/// its own: what is kept is copied out of it, in one piece and without spare room, and the rest goes back.
+fn read_inventory(sources: &Sources) -> Inventory {
+    let read = std::thread::scope(|scope| scope.spawn(|| Inventory::read(sources)).join());
+    let read = read.expect("a panic ends this role before");
+    let fresh = read.clone();
+    drop(read);
+    sys::process::give_back_memory();
+    fresh
 }
 
 /// The kernel tells real times; where a story tells the time, a finding speaks of the story's.

@@ -37,7 +37,7 @@ impl std::error::Error for ReadError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
     /// A file or folder whose content matters.
-    Content { dev: u64, ino: u64, size: u64, mtime_ns: i128 },
+    Content { dev: u64, ino: u64, size: u64, mtime_ns: i64 },
     /// A folder of which only the identity and the owner matter (homes and roots change all day).
     Identity { dev: u64, ino: u64, uid: u32 },
     /// Nothing was there.
@@ -70,7 +70,7 @@ fn look(path: &Path, identity: bool) -> Stamp {
             dev: meta.dev(),
             ino: meta.ino(),
             size: meta.size(),
-            mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+            mtime_ns: meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec()),
         },
     }
 }
