@@ -103,6 +103,8 @@ struct Play {
     programs: Vec<Child>,
     probes: Arc<Probes>,
     stop: Arc<AtomicBool>,
+    /// Whether the script that sends mail is still there; the owner removes it with the rest.
+    script: Arc<AtomicBool>,
     seen: u64,
     letters: usize,
 }
@@ -147,6 +149,7 @@ impl Play {
             programs: Vec::new(),
             probes: Arc::default(),
             stop,
+            script: Arc::default(),
             seen: 0,
             letters: 0,
         };
@@ -282,14 +285,15 @@ impl Play {
 
     /// A page of the site sends mail by itself, as an exploited plugin does: to strangers, most of them abroad.
     fn send_through_php(&self) {
-        let (port, stop) = (self.mail_port, self.stop.clone());
+        let (port, script) = (self.mail_port, self.script.clone());
+        script.store(true, Ordering::Relaxed);
         std::thread::spawn(move || {
             let Ok(mut mta) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return };
             let abroad = ["ru", "br", "de", "pl", "vn"];
             for n in 0..1500 {
                 let country = if n % 25 == 0 { "jp" } else { abroad[n % abroad.len()] };
                 let line = format!("{} web{n}@{BLOG} u{n}@mx{}.example.{country} x.php\n", scene::uid(0), n % 97);
-                if stop.load(Ordering::Relaxed) || std::io::Write::write_all(&mut mta, line.as_bytes()).is_err() {
+                if !script.load(Ordering::Relaxed) || std::io::Write::write_all(&mut mta, line.as_bytes()).is_err() {
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(10));
@@ -308,7 +312,8 @@ impl Play {
     /// What the owner does: removes the planted files.
     fn clean(&mut self) -> Result<(), CommandError> {
         std::fs::remove_dir_all(self.scene.hideout())?;
-        self.line("world", "the owner removes wp-content/uploads/2026/.t by FTP");
+        self.script.store(false, Ordering::Relaxed);
+        self.line("world", "the owner removes wp-content/uploads/2026/.t and x.php by FTP");
         Ok(())
     }
 
@@ -534,6 +539,7 @@ impl Play {
 impl Drop for Play {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.script.store(false, Ordering::Relaxed);
         self.roles.end_all();
         // The guard's own children are in its process group.
         for child in &mut self.programs {
