@@ -28,8 +28,11 @@ fn places(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
 }
 
-/// With a freezer as root, and by signal as everybody.
+/// With a freezer as root, and by signal as everybody. One after the other: a cage is named by its restriction, and
+/// all tests use the same ones.
 fn each_means(test: impl Fn(&Node)) {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(|broken| broken.into_inner());
     let mut node = Node::new();
     node.config.cgroups = false;
     if is_root() {
