@@ -134,7 +134,12 @@ impl Account {
                 }
                 if let Some(i) = self.incident_mut(restriction.id.incident) {
                     let status = Status::Proposed;
-                    i.restrictions.push(Given { restriction: restriction.clone(), status, intent: None });
+                    i.restrictions.push(Given {
+                        restriction: restriction.clone(),
+                        status,
+                        intent: None,
+                        untold: false,
+                    });
                 }
             }
             Fact::RestrictionOrdered { restriction, .. } => {
@@ -142,7 +147,12 @@ impl Account {
                 if let Some(i) = self.incident_mut(restriction.id.incident) {
                     i.restrictions.retain(|g| g.restriction.id != restriction.id);
                     let status = Status::Ordered;
-                    i.restrictions.push(Given { restriction: restriction.clone(), status, intent: Some(id) });
+                    i.restrictions.push(Given {
+                        restriction: restriction.clone(),
+                        status,
+                        intent: Some(id),
+                        untold: false,
+                    });
                     i.stage = None; // trouble during a release: what was reached no longer counts
                 }
             }
@@ -182,7 +192,11 @@ impl Account {
                     Look::Capture { restriction, .. } => Waiting::Capture(*restriction),
                     Look::Probe { restriction, closed, .. } => {
                         // act did its part: what is awaited now is the sight from outside.
-                        self.answered(|w| matches!(w, Waiting::Impose(r) | Waiting::Lift(r) if r == restriction));
+                        self.answered(|w| match w {
+                            Waiting::Impose(r) => *closed && r == restriction,
+                            Waiting::Lift(r) => !*closed && r == restriction,
+                            _ => false,
+                        });
                         Waiting::Probe(*restriction, *closed)
                     }
                 };
@@ -201,7 +215,12 @@ impl Account {
                     i.done.push(at);
                 }
             }
-            Fact::VerificationPassed { incident, checked } => self.verified(*incident, true, checked),
+            Fact::VerificationPassed { incident, checked } => {
+                self.verified(*incident, true, checked);
+                if let Some(i) = self.incident_mut(*incident) {
+                    i.settled = Some(at);
+                }
+            }
             Fact::VerificationFailed { incident, checked } => self.verified(*incident, false, checked),
             Fact::StageEntered { incident, stage } => {
                 if let Some(i) = self.incident_mut(*incident) {
@@ -211,7 +230,23 @@ impl Account {
             Fact::NoticeOrdered { notice, kind } => {
                 self.waiting.insert(id, Waiting::Tell(*notice));
                 if let Some(i) = self.incident_mut(notice.incident) {
-                    i.notices.push(NoticeState { id: *notice, kind: kind.clone(), ordered: at, delivery: None });
+                    i.notices.push(NoticeState {
+                        id: *notice,
+                        kind: kind.clone(),
+                        ordered: at,
+                        written: false,
+                        delivery: None,
+                    });
+                }
+            }
+            Fact::NoticeWritten { notice } => {
+                if let Some(i) = self.incident_mut(notice.incident) {
+                    for given in i.restrictions.iter_mut().filter(|g| g.status == Status::Ordered) {
+                        given.untold = true;
+                    }
+                    if let Some(n) = i.notices.iter_mut().find(|n| n.id == *notice) {
+                        n.written = true;
+                    }
                 }
             }
             Fact::NoticeSeen { notice, delivery } => {

@@ -38,8 +38,8 @@ impl<'a> Draft<'a> {
     /// Orders a notice, unless one that is still unsent will say the same.
     pub fn tell(&mut self, number: Number, kind: NoticeKind) {
         let Some(incident) = self.incident(number) else { return };
-        let unsent = |n: &&crate::incident::NoticeState| n.delivery.is_none();
-        // A letter is rendered when it leaves, so an unsent one already tells of what was added meanwhile.
+        let unsent = |n: &&crate::incident::NoticeState| n.delivery.is_none() && !n.written;
+        // One that is not written yet will tell of what was added meanwhile.
         let said = matches!(kind, NoticeKind::Added)
             && incident
                 .notices

@@ -53,6 +53,8 @@ pub struct Given {
     pub status: Status,
     /// The order that imposed it: to order the same again is to do it once.
     pub intent: Option<IntentId>,
+    /// A letter was written while this was still unseen, so it does not tell of it.
+    pub untold: bool,
 }
 
 impl Given {
@@ -71,6 +73,8 @@ pub struct NoticeState {
     pub kind: NoticeKind,
     /// When it was ordered.
     pub ordered: Moment,
+    /// Its text is written and stored: what is added later needs a letter of its own.
+    pub written: bool,
     /// What is known of it.
     pub delivery: Option<Delivery>,
 }
@@ -98,6 +102,8 @@ pub struct Incident {
     pub notices: Vec<NoticeState>,
     /// Facts of the last verification, and whether it passed.
     pub verification: Option<(bool, Vec<Checked>)>,
+    /// When a verification passed last: what was seen before is settled.
+    pub settled: Option<Moment>,
     /// True while a rescan is under way.
     pub verifying: bool,
     /// When the owner said "done" (last 24 hours count).
@@ -136,6 +142,7 @@ impl Incident {
             restrictions: Vec::new(),
             notices: Vec::new(),
             verification: None,
+            settled: None,
             verifying: false,
             done: Vec::new(),
             stage: None,

@@ -46,7 +46,8 @@ fn confirm(draft: &mut Draft, by: &str, number: Number) {
         return;
     }
     acted(draft, by, Some(number), "confirm", "");
-    for restriction in proposed {
+    for mut restriction in proposed {
+        restriction.since = draft.now; // nothing was limited while it was a proposal
         draft.emit(Fact::RestrictionOrdered { restriction, by_person: true });
     }
     weigh::tell_restricted(draft, number);

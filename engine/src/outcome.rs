@@ -2,11 +2,13 @@
 
 use model::order::Failure;
 use model::{
-    Check, Checked, Delivery, Domain, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen, Verdict,
+    Check, Checked, Class, Delivery, Domain, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen,
+    Strength, Verdict,
 };
 
 use crate::account::Waiting;
 use crate::draft::Draft;
+use crate::incident::Status;
 use crate::release;
 
 pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
@@ -15,6 +17,13 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
         draft.emit(Fact::OutcomeStale { intent });
         return;
     };
+    if let Waiting::Impose(id) | Waiting::Probe(id, true) = waiting
+        && draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| g.status == Status::Lifting)
+    {
+        // It is being lifted already: what the lift brings is what counts.
+        draft.emit(Fact::OutcomeStale { intent });
+        return;
+    }
     match (waiting, seen) {
         (Waiting::Impose(id), Seen::Done { what }) => done(draft, id, what),
         (Waiting::Impose(id), Seen::Failed(why)) => failed(draft, id, why),
@@ -54,6 +63,7 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
             };
             draft.emit(Fact::LookSeen { incident: id.incident, intent, captured });
         }
+        (Waiting::Tell(notice), Seen::Written) => draft.emit(Fact::NoticeWritten { notice }),
         (Waiting::Tell(notice), Seen::Told(delivery)) => {
             let lost = matches!(delivery, Delivery::Undeliverable { .. });
             let known =
@@ -100,7 +110,11 @@ fn done(draft: &mut Draft, id: RestrictionId, what: String) {
 }
 
 fn imposed(draft: &mut Draft, id: RestrictionId, seen: String) {
+    let untold = draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| g.untold);
     draft.emit(Fact::RestrictionImposed { id, seen });
+    if untold {
+        draft.tell(id.incident, NoticeKind::Added);
+    }
 }
 
 fn failed(draft: &mut Draft, id: RestrictionId, why: Failure) {
@@ -180,8 +194,15 @@ fn rescanned(draft: &mut Draft, incident: Number, mut checked: Vec<Checked>) {
             checked.push(Checked { check, at, verdict });
         }
     }
-    // Without a single fact that a machine saw, a click would have opened the account.
-    let seen = checked.iter().any(|c| matches!(c.verdict, Verdict::Clean { .. }));
+    // Without a fact about what was found, a click would have opened the account.
+    let clean = |check: Check| checked.iter().any(|c| c.check == check && matches!(c.verdict, Verdict::Clean { .. }));
+    let strong = |class: Class| {
+        let signals = draft.incident(incident).map(|i| i.signals.as_slice()).unwrap_or_default();
+        signals.iter().any(|s| s.class() == class && s.strength >= Strength::Suspicious)
+    };
+    let seen = (clean(Check::Processes) || clean(Check::Mail) || clean(Check::Load))
+        && (!strong(Class::Process) || clean(Check::Processes))
+        && (!strong(Class::Mail) || clean(Check::Mail));
     if !seen && !checked.iter().any(Checked::blocks) {
         draft.emit(Fact::VerificationFailed { incident, checked });
         draft.call(incident, Measure::PageOperator, "verification-not-possible");

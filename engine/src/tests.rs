@@ -85,11 +85,11 @@ impl Play {
                 Impose(_) | Lift(_) | Pass(_) => Seen::Done { what: "ok".into() },
                 Probe(..) => Seen::Probed { right: true, what: "ok".into() },
                 Capture(_) => Seen::Captured(Hash::of(b"capture")),
-                Rescan(_) => Seen::Rescanned(vec![Checked {
-                    check: Check::Processes,
-                    at: self.now,
-                    verdict: Verdict::Clean { count: 3 },
-                }]),
+                Rescan(_) => Seen::Rescanned(
+                    [Check::Processes, Check::Mail]
+                        .map(|check| Checked { check, at: self.now, verdict: Verdict::Clean { count: 3 } })
+                        .to_vec(),
+                ),
                 Tell(_) | Page(_) => Seen::Told(Delivery::Accepted { addresses: 1 }),
             };
             self.input(Input::Outcome(Outcome { intent, seen }));
@@ -264,7 +264,7 @@ fn trouble_during_a_release_restricts_again() {
     play.heard.clear();
     play.signal(Kind::FakedName, Conclusive, Some("blog"), &[99]);
     play.answer();
-    play.said(expect!["join FakedName; order freeze-process; order close-site; notice Added; imposed; capture; probe; NoticeSeen; LookSeen; imposed"]);
+    play.said(expect!["join FakedName; order freeze-process; notice Added; imposed; capture; NoticeSeen; LookSeen"]);
     assert_eq!(play.state(), State::AwaitingOwner);
 }
 
@@ -483,4 +483,130 @@ fn equal_policies_have_equal_hashes_and_others_do_not() {
     let policy = Policy::default();
     assert_eq!(policy.hash(), Policy::default().hash());
     assert_ne!(policy.hash(), Policy { mode: Mode::Enforce, ..policy }.hash());
+}
+
+/// The order that waits as this.
+fn waiting(play: &Play, wanted: impl Fn(&crate::Waiting) -> bool) -> IntentId {
+    *play.account.waiting.iter().find(|(_, w)| wanted(w)).expect("an order under way").0
+}
+
+#[test]
+fn a_hint_after_a_passed_verification_restricts_nothing() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::FakedName, Conclusive, Some("blog"), &[31]);
+    play.signal(Kind::MassMail, Conclusive, None, &[]);
+    play.answer();
+    play.owner(Owner::Done);
+    play.answer();
+    for _ in 0..2 {
+        play.wait(Span::minutes(10));
+        play.answer();
+    }
+    play.heard.clear();
+    play.signal(Kind::TrafficPeak, Hint, None, &[]);
+    play.signal(Kind::LoadAboveBaseline, Suspicious, None, &[]);
+    play.said(expect!["join TrafficPeak; join LoadAboveBaseline"]);
+}
+
+#[test]
+fn what_a_person_lifted_is_not_put_back_by_another_finding() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::FakedName, Conclusive, None, &[1, 2]);
+    play.signal(Kind::MassMail, Conclusive, None, &[]);
+    play.answer();
+    let id = RestrictionId { incident: play.number(), ordinal: 1 };
+    play.operator(Operator::Lift { restriction: id, reason: "the customer's backup".into() });
+    play.answer();
+    play.signal(Kind::DeletedExe, Conclusive, None, &[20]);
+    let last = play.account.incidents[0].restrictions.last().unwrap();
+    assert_eq!(last.restriction.measure, Measure::FreezeProcess { processes: vec![process(20)] });
+}
+
+#[test]
+fn a_letter_on_its_way_does_not_stand_for_what_was_added_after_it_was_written() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::FakedName, Conclusive, Some("blog"), &[31]);
+    let impose = waiting(&play, |w| matches!(w, crate::Waiting::Impose(_)));
+    play.input(Input::Outcome(Outcome { intent: impose, seen: Seen::Done { what: "ok".into() } }));
+    let tell = waiting(&play, |w| matches!(w, crate::Waiting::Tell(_)));
+    play.input(Input::Outcome(Outcome { intent: tell, seen: Seen::Written }));
+    play.heard.clear();
+    play.signal(Kind::MassMail, Conclusive, None, &[]);
+    play.said(expect!["join MassMail; order hold-mail; order close-site; notice Added"]);
+}
+
+#[test]
+fn what_comes_into_force_after_the_letter_was_written_is_told_in_another() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::FakedName, Conclusive, None, &[31]);
+    let tell = waiting(&play, |w| matches!(w, crate::Waiting::Tell(_)));
+    play.input(Input::Outcome(Outcome { intent: tell, seen: Seen::Written }));
+    play.heard.clear();
+    let impose = waiting(&play, |w| matches!(w, crate::Waiting::Impose(_)));
+    play.input(Input::Outcome(Outcome { intent: impose, seen: Seen::Done { what: "ok".into() } }));
+    play.said(expect!["imposed; notice Added; capture"]);
+}
+
+#[test]
+fn a_closure_lifted_while_it_is_still_probed_ends_lifted() {
+    let mut play = Play::new(Mode::Enforce);
+    play.operator(Operator::Impose {
+        measure: Measure::CloseSite { site: "blog".parse().unwrap() },
+        reason: "test".into(),
+    });
+    let id = RestrictionId { incident: play.number(), ordinal: 1 };
+    let impose = waiting(&play, |w| matches!(w, crate::Waiting::Impose(_)));
+    play.input(Input::Outcome(Outcome { intent: impose, seen: Seen::Done { what: "flag".into() } }));
+    play.operator(Operator::Lift { restriction: id, reason: "too much".into() });
+    let probe = waiting(&play, |w| matches!(w, crate::Waiting::Probe(_, true)));
+    play.input(Input::Outcome(Outcome { intent: probe, seen: Seen::Probed { right: true, what: "403".into() } }));
+    play.answer();
+    assert!(matches!(play.account.incidents[0].restrictions[0].status, crate::Status::Lifted(_)));
+}
+
+#[test]
+fn what_is_confirmed_is_limited_from_then_on() {
+    let mut play = Play::new(Mode::Advise);
+    play.signal(Kind::FakedName, Conclusive, None, &[31]);
+    play.wait(Span::hours(6));
+    play.operator(Operator::Confirm(play.number()));
+    assert_eq!(play.account.incidents[0].restrictions[0].restriction.since, play.now);
+}
+
+#[test]
+fn a_program_that_comes_back_all_day_is_one_letter_and_at_last_a_persons() {
+    let mut play = Play::new(Mode::Enforce);
+    for pid in 0..400 {
+        play.signal(Kind::FakedName, Conclusive, None, &[1000 + pid]);
+        play.answer();
+        play.wait(Span::minutes(1));
+    }
+    let letters = play.heard.iter().filter(|h| h.starts_with("notice")).count();
+    assert!(letters <= 3, "{letters} letters");
+    assert!(play.account.incidents[0].restrictions.len() <= 210);
+    assert!(play.heard.iter().any(|h| h.contains("keeps-coming-back")));
+}
+
+#[test]
+fn where_nothing_is_stopped_a_program_that_comes_back_is_no_news() {
+    let mut play = Play::new(Mode::Observe);
+    for pid in 0..600 {
+        play.signal(Kind::FakedName, Conclusive, None, &[1000 + pid]);
+        play.wait(Span::secs(5));
+    }
+    assert!(play.heard.len() < 10, "{} events in 50 minutes", play.heard.len());
+}
+
+#[test]
+fn a_verification_that_saw_nothing_of_the_findings_class_opens_nothing() {
+    let mut play = Play::new(Mode::Enforce);
+    play.signal(Kind::FakedName, Conclusive, None, &[31]);
+    play.signal(Kind::MassMail, Conclusive, None, &[]);
+    play.answer();
+    play.owner(Owner::Done);
+    let rescan = waiting(&play, |w| matches!(w, crate::Waiting::Rescan(_)));
+    let load = Checked { check: Check::Load, at: play.now, verdict: Verdict::Clean { count: 1 } };
+    play.heard.clear();
+    play.input(Input::Outcome(Outcome { intent: rescan, seen: Seen::Rescanned(vec![load]) }));
+    play.said(expect!["VerificationFailed; propose page-operator (verification-not-possible)"]);
 }

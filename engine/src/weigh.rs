@@ -1,13 +1,17 @@
 //! Weighs one signal: ignore it, join it to the open incident, open a new one; then restrict what must be.
 
-use model::{Class, Fact, Failure, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
+use model::{Class, Fact, Failure, Measure, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
 
 use crate::choose::{Choice, choose};
 use crate::draft::Draft;
-use crate::incident::Status;
+use crate::incident::{Incident, Status};
 
 /// The same finding with the same targets is noted again only after so long: the senses repeat themselves.
 const REPEAT: Span = Span::hours(1);
+/// A signal that was not seen again for so long carries no further decision.
+const CURRENT: Span = Span::days(1);
+/// Restrictions of one incident; what still comes back then needs a person.
+const RESTRICTIONS_MAX: usize = 200;
 /// A known harmless finding is noted at most once in so long.
 const IGNORED_NOTE: Span = Span::days(1);
 
@@ -16,10 +20,12 @@ pub fn weigh(draft: &mut Draft, signal: Signal) {
         return;
     }
     let Some(number) = incident_for(draft, &signal) else { return };
+    // Where nothing is stopped, a program that comes back under another pid is no news.
+    let acts = draft.policy.mode == Mode::Enforce;
     let known = draft.incident(number).is_some_and(|i| {
         i.signals.iter().any(|s| {
             s.fingerprint == signal.fingerprint
-                && s.target == signal.target
+                && (s.target == signal.target || !acts)
                 && s.strength >= signal.strength
                 && signal.at - s.at < REPEAT
         })
@@ -27,29 +33,52 @@ pub fn weigh(draft: &mut Draft, signal: Signal) {
     if known {
         return;
     }
+    let counts = signal.strength > Strength::Hint;
     draft.emit(Fact::SignalJoined { incident: number, signal });
-    restrict(draft, number);
+    if counts {
+        restrict(draft, number);
+    }
 }
 
 /// Orders (enforce) or proposes (observe, advise) what the incident now calls for, with its notice.
 pub fn restrict(draft: &mut Draft, number: Number) {
     let Some(incident) = draft.incident(number) else { return };
-    let mut choices = choose(incident, &draft.account.sites);
-    if incident.objection.is_some() {
-        // An objection stops escalation for the same finding; new findings still count.
-        choices.retain(|c| c.why.findings.iter().any(|f| !incident.objected.contains(f)));
+    if incident.restrictions.len() >= RESTRICTIONS_MAX {
+        return draft.call(number, Measure::PageOperator, "keeps-coming-back");
     }
-    let now = draft.now;
-    choices.retain(|c| c.why.findings.iter().any(|f| draft.account.allowed.get(f).is_none_or(|until| *until <= now)));
+    let mut counted = incident.clone();
+    counted.signals.retain(|s| counts(draft, incident, s));
+    let mut choices = choose(&counted, &draft.account.sites);
     choices.retain(|c| !failed_lately(draft, number, c));
     let act = draft.policy.mode == Mode::Enforce;
-    let mut ordered = false;
+    let mut news = false;
     for choice in choices {
-        ordered |= give(draft, number, choice, act);
+        let told = is_told(draft, number, &choice);
+        news |= give(draft, number, choice, act) && !told;
     }
-    if ordered {
+    if news {
         tell_restricted(draft, number);
     }
+}
+
+/// Whether a signal carries a decision now: not what a passed verification settled, not what is long over, not what
+/// a person allowed, and while an objection is open only what was not known when it was raised.
+fn counts(draft: &Draft, incident: &Incident, signal: &Signal) -> bool {
+    let now = draft.now;
+    let settled = incident.settled.is_some_and(|then| signal.at <= then);
+    let allowed = draft.account.allowed.get(&signal.fingerprint).is_some_and(|until| *until > now);
+    let objected = incident.objection.is_some() && incident.objected.contains(&signal.fingerprint);
+    !settled && !allowed && !objected && now - signal.at < CURRENT
+}
+
+/// A program that comes back while its freeze stands was explained: one more copy of it is no further letter.
+fn is_told(draft: &Draft, number: Number, choice: &Choice) -> bool {
+    let freeze = |m: &Measure| matches!(m, Measure::FreezeProcess { .. });
+    let Some(incident) = draft.incident(number) else { return false };
+    freeze(&choice.measure)
+        && incident.in_force().any(|g| {
+            freeze(&g.restriction.measure) && choice.why.findings.iter().all(|f| g.restriction.why.findings.contains(f))
+        })
 }
 
 /// What a guard or budget refused a moment ago is refused again; a person was called, and the senses repeat

@@ -213,6 +213,11 @@ pub enum Fact {
         /// What it says.
         kind: NoticeKind,
     },
+    /// Its text is written and stored.
+    NoticeWritten {
+        /// Which notice.
+        notice: NoticeId,
+    },
     /// What became of it.
     NoticeSeen {
         /// Which notice.
@@ -361,7 +366,9 @@ impl Event {
             | RestrictionFailed { id, .. }
             | LiftOrdered { id, .. }
             | RestrictionLifted { id, .. } => Some(id.incident),
-            NoticeOrdered { notice, .. } | NoticeSeen { notice, .. } => Some(notice.incident),
+            NoticeOrdered { notice, .. } | NoticeWritten { notice } | NoticeSeen { notice, .. } => {
+                Some(notice.incident)
+            }
             OperatorActed { incident, .. } => *incident,
             SignalIgnored { .. }
             | QuestionUnbound { .. }

@@ -149,6 +149,8 @@ pub enum Seen {
     Rescanned(Vec<Checked>),
     /// A capture was stored under this hash.
     Captured(Hash),
+    /// A notice's text was written and stored; it has not left yet.
+    Written,
     /// A notice is on its way, arrived, or will not.
     Told(Delivery),
 }

@@ -197,5 +197,6 @@ fn variant(fact: &Fact) -> usize {
         SitesSeen { .. } => 29,
         OutcomeStale { .. } => 30,
         OperatorCalled { .. } => 31,
+        NoticeWritten { .. } => 32,
     }
 }

@@ -142,6 +142,7 @@ pub fn lines(names: &mut Names, events: &[Event]) -> Vec<String> {
             | Fact::OwnerDone { .. }
             | Fact::OwnerCannot { .. }
             | Fact::NoticeSeen { .. }
+            | Fact::NoticeWritten { .. }
             | Fact::QuestionBound { .. }
             | Fact::OperatorActed { .. }
             | Fact::FindingAllowed { .. }

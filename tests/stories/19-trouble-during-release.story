@@ -24,6 +24,5 @@ Sat 21 Mar 13:15
   > signal hinata faked-name, by blog.hinata.example.jp, pids 55
     joined   H-1 faked-name
     impose   H-1/4 freeze-process hinata
-    impose   H-1/5 close-site blog.hinata.example.jp
     notice   H-1 added
 Sat 21 Mar 13:30

@@ -137,6 +137,7 @@ pub fn event_line(event: &Event) -> String {
         }
         Fact::StageEntered { incident, stage } => format!("release   {incident} stage {stage:?}"),
         Fact::NoticeOrdered { notice, kind } => format!("notice    {notice} {}", notice_kind(kind)),
+        Fact::NoticeWritten { notice } => format!("letter    {notice} written"),
         Fact::NoticeSeen { notice, delivery: d } => format!("notice    {notice} {}", delivery(d)),
         Fact::QuestionBound { incident, quoted, .. } => match quoted {
             Some(earlier) => format!("question  bound to {incident} (not {earlier}, which is closed)"),

@@ -146,8 +146,11 @@ impl Core {
             return Ok(Sent::NotNow);
         };
         let unsettled = incident.restrictions.iter().any(|g| g.status == engine::Status::Ordered);
+        let holds = incident.restrictions.iter().any(|g| matches!(g.status, engine::Status::Imposed(_)));
         let ordered = incident.notices.iter().find(|n| n.id == notice).map_or(now, |n| n.ordered);
-        if unsettled && now - ordered < SETTLE {
+        let about = matches!(kind, NoticeKind::Restricted | NoticeKind::Added | NoticeKind::Relapse { .. });
+        // After a while it tells of what holds; as long as nothing does there is nothing to tell.
+        if unsettled && about && (now - ordered < SETTLE || !holds) {
             return Ok(Sent::NotNow);
         }
         let known = self.store.account(&intent.account.name)?;
@@ -161,7 +164,7 @@ impl Core {
             Some(letter) => letter,
             None => {
                 let letter = letters::write(self, &intent.account, notice, &kind)?;
-                self.store_letter(notice, &letter)?;
+                self.store_letter(intent, notice, &letter)?;
                 letter
             }
         };
@@ -181,12 +184,14 @@ impl Core {
 
     /// Stores a letter under its notice. The row comes before the pointer to it: without the pointer the letter is
     /// written anew, which is the worst that a crash in between does, because nothing has left yet.
-    fn store_letter(&mut self, notice: NoticeId, letter: &Letter) -> Result<(), StoreError> {
+    fn store_letter(&mut self, intent: &Intent, notice: NoticeId, letter: &Letter) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(letter).expect("two texts are JSON");
         let body = Body { kind: BodyKind::Letter, expires: self.clock.now() + super::run::EVIDENCE_KEPT, bytes };
         let hash = body.hash();
         let mut turn = self.turn()?;
         turn.batch.bodies.push(body);
+        let written = Outcome { intent: intent.id, seen: Seen::Written };
+        self.step(&mut turn, &intent.account, Input::Outcome(written))?;
         self.commit(turn)?;
         self.store.put_setting(&letters::key(notice), &hash.to_string())
     }

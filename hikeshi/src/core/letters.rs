@@ -123,7 +123,7 @@ impl Gather<'_> {
         let language = first.map_or(self.config.notice.default_language, |c| c.language);
         let (host, desk) = names(self.config, language);
         let findings = self.findings(incident)?;
-        let tasks = tasks(&findings);
+        let tasks = tasks(&findings, self.entry);
         let ordered = incident.notices.iter().find(|n| n.id == notice).map_or(self.now, |n| n.ordered);
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
         let earlier = self.earlier(incident, kind);
@@ -198,8 +198,13 @@ impl Gather<'_> {
     /// Each site with what visitors get and what was found. Without a scanner nothing is "nothing found".
     fn sites(&self, incident: &Incident, findings: &[FindingFacts]) -> Vec<SiteLine> {
         let sites = self.entry.map(|e| e.sites.as_slice()).unwrap_or_default();
-        let in_force: Vec<&Measure> =
-            self.account.open_incidents().flat_map(|i| i.in_force()).map(|g| &g.restriction.measure).collect();
+        let in_force: Vec<&Measure> = self
+            .account
+            .open_incidents()
+            .flat_map(|i| i.in_force())
+            .filter(|g| g.status != Status::Ordered)
+            .map(|g| &g.restriction.measure)
+            .collect();
         let closed = |domain: &Domain| {
             in_force.iter().any(|m| match m {
                 Measure::CloseSite { site } => site == domain,
@@ -316,18 +321,22 @@ impl Gather<'_> {
     }
 }
 
-/// What the owner is asked to do: one task a planted file, one a script, then new passwords.
-fn tasks(findings: &[FindingFacts]) -> Vec<Task> {
+/// What the owner is asked to do: one task a planted file, one a script, then new passwords. Only files that lie in
+/// his own folders, or where everybody can put some: a program of the host is never his to delete.
+fn tasks(findings: &[FindingFacts], entry: Option<&AccountEntry>) -> Vec<Task> {
+    let roots = entry.iter().flat_map(|e| std::iter::once(&e.home).chain(e.sites.iter().map(|s| &s.root)));
+    let common = ["/tmp", "/var/tmp", "/dev/shm"].map(str::to_owned);
+    let places: Vec<&String> = roots.chain(&common).filter(|p| p.len() > 1).collect();
+    let own =
+        |path: &String| places.iter().any(|p| path.strip_prefix(p.as_str()).is_some_and(|rest| rest.starts_with('/')));
     let mut tasks: Vec<Task> = Vec::new();
     let mut paths = Vec::new();
     for finding in findings {
-        let text = |key| finding.evidence.get(key).map(ToString::to_string).filter(|t| t.starts_with('/'));
+        let text = |key| finding.evidence.get(key).map(ToString::to_string);
         match finding.kind.class() {
             Class::Process => {
-                // A program of the system is not the owner's to remove; its script or folder is.
-                let path = text(FactKey::Path).or_else(|| text(FactKey::Script)).or_else(|| text(FactKey::Really));
-                let own = path.filter(|p| !p.starts_with("/usr/") && !p.starts_with("/bin/") && !paths.contains(p));
-                if let Some(path) = own {
+                let told = [FactKey::Path, FactKey::Script, FactKey::Really].into_iter().filter_map(text);
+                if let Some(path) = told.into_iter().find(|p| own(p) && !paths.contains(p)) {
                     paths.push(path.clone());
                     tasks.push(Task::RemoveFile { path });
                 }
@@ -373,12 +382,13 @@ fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
         lift: lift(&g.restriction.measure),
         new: g.restriction.since >= ordered,
     };
-    // What is being lifted no longer belongs to what is stopped.
-    incident
-        .in_force()
-        .filter(|g| g.status != Status::Lifting || matches!(incident.stage, Some((Stage::Owner, _))))
-        .map(limit)
-        .collect()
+    // Only what holds: an order is not a fact. What is being lifted no longer belongs to what is stopped.
+    let holds = |g: &&engine::Given| match g.status {
+        Status::Imposed(_) => true,
+        Status::Lifting => matches!(incident.stage, Some((Stage::Owner, _))),
+        _ => false,
+    };
+    incident.restrictions.iter().filter(holds).map(limit).collect()
 }
 
 fn rules(incident: &Incident) -> Vec<String> {

@@ -9,7 +9,7 @@ pub struct Draw(pub u64);
 
 impl Draw {
     /// How many facts there are (`words.rs` does not compile when one is missing here).
-    pub const FACTS: usize = 32;
+    pub const FACTS: usize = 33;
 
     /// The next number.
     pub fn next(&mut self) -> u64 {
@@ -235,7 +235,8 @@ impl Draw {
             28 => Fact::WatchEnded { incident },
             29 => Fact::SitesSeen { sites: self.some(Self::site) },
             30 => Fact::OutcomeStale { intent: IntentId(self.next()) },
-            _ => Fact::OperatorCalled { incident, delivery: self.delivery() },
+            31 => Fact::OperatorCalled { incident, delivery: self.delivery() },
+            _ => Fact::NoticeWritten { notice: NoticeId { incident, ordinal: self.next() as u16 } },
         }
     }
 
