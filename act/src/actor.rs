@@ -372,7 +372,11 @@ impl Actor {
         let Measure::FreezeProcess { processes } = &held.restriction.measure else { return Ok(String::new()) };
         let gone: Vec<String> =
             processes.iter().filter(|p| !all.iter().any(|c| c.process == **p)).map(|p| p.pid.to_string()).collect();
-        let gone = if gone.is_empty() { String::new() } else { format!("; gone before: pid {}", gone.join(" ")) };
+        let gone = if gone.is_empty() {
+            String::new()
+        } else {
+            format!("; gone before or not to be touched: pid {}", gone.join(" "))
+        };
         Ok(format!("{}, {still} processes{gone}", still_by(means)))
     }
 

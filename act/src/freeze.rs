@@ -47,27 +47,33 @@ impl Ice {
 
     /// Checks each process: those that are what they were, in the given order, and which are gone.
     ///
-    /// Errors: `Guard` when one may not be touched, `Gone` when none is left.
+    /// What may not be touched is left out and counts as not there: a child that runs a setuid program must not
+    /// save the rest. Errors, when none is left: `Guard` if one may not be touched, else `Gone`.
     pub fn check(&self, account: &AccountRef, wanted: &[ProcessRef]) -> Result<(Vec<Caught>, Vec<u32>), Failure> {
         let (mut found, mut gone) = (Vec::new(), Vec::new());
-        let mut why = String::from("no process was named");
+        let mut why = Failure::Gone("no process was named".into());
         for process in wanted {
             if process.uid != account.uid {
                 let (pid, uid) = (process.pid, process.uid);
-                return Err(Failure::Guard(format!(
-                    "pid {pid} belongs to uid {uid}, not to {account}; look at it yourself"
-                )));
+                why = Failure::Guard(format!("pid {pid} belongs to uid {uid}, not to {account}; look at it yourself"));
+                gone.push(pid);
+                continue;
             }
             match self.take(account, process) {
                 Ok((held, is)) => found.push(self.caught(&held, process.clone(), &is)),
-                Err(Miss::Guard(why)) => return Err(Failure::Guard(why)),
+                Err(Miss::Guard(reason)) => {
+                    why = Failure::Guard(reason);
+                    gone.push(process.pid);
+                }
                 Err(Miss::Gone(reason)) => {
-                    why = reason;
+                    if !matches!(why, Failure::Guard(_)) {
+                        why = Failure::Gone(reason);
+                    }
                     gone.push(process.pid);
                 }
             }
         }
-        if found.is_empty() { Err(Failure::Gone(why)) } else { Ok((found, gone)) }
+        if found.is_empty() { Err(why) } else { Ok((found, gone)) }
     }
 
     /// Children of the caught that are not caught yet: exactly the account's uid, parent among the caught.

@@ -104,7 +104,7 @@ fn a_reused_pid_is_a_stranger_and_the_rest_is_frozen() {
         }
         let both = restriction(9, 0, freeze(vec![stranger, reference(two.0.id())]));
         let what = done(actor.handle(impose(9, &alice(), &both, &[])));
-        assert!(what.contains(&format!("gone before: pid {}", one.0.id())), "{what}");
+        assert!(what.contains(&format!("gone before or not to be touched: pid {}", one.0.id())), "{what}");
         eventually("still sleeping", || state(one.0.id()) == 'S');
         done(actor.handle(lift(10, &alice(), &both, false)));
     });
@@ -128,6 +128,13 @@ fn foreign_own_and_first_processes_are_never_touched_even_by_order_of_a_person()
         }
         eventually("still sleeping", || state(foreign.0.id()) == 'S');
         assert_eq!(in_force(&mut actor), []);
+        // Beside one that may be frozen they do not save it.
+        let guilty = sleeper(test_uid());
+        let both = restriction(9, 0, freeze(vec![reference(foreign.0.id()), reference(guilty.0.id())]));
+        let what = done(actor.handle(impose(20, &alice(), &both, &[])));
+        assert!(what.contains("1 processes"), "{what}");
+        eventually("still sleeping", || state(foreign.0.id()) == 'S');
+        done(actor.handle(lift(21, &alice(), &both, false)));
     });
 }
 

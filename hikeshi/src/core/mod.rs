@@ -9,7 +9,7 @@ pub mod letters;
 mod run;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use engine::{Account, Policy};
@@ -58,6 +58,10 @@ pub struct Core {
     real: Vec<model::packet::FromAct>,
     /// Who waits for the answer to a dry run.
     asked: HashMap<IntentId, Connection>,
+    /// Dry runs asked so far: each has an id of its own.
+    questions: u64,
+    /// Restrictions that did not hold and could not be imposed again, since `act` last started.
+    refused: HashSet<IntentId>,
     /// An account of which more sites follow.
     partial: Option<AccountEntry>,
     started: Moment,

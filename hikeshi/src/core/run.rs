@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use engine::Account;
+use model::order::Failure;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
 use model::{AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Order, Outcome, Owner, Seen, Span};
 use store::{Store, StoreError};
@@ -64,7 +65,15 @@ fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
         CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display()))
     })?;
     std::thread::spawn(move || {
-        while let Ok(connection) = listener.accept() {
+        loop {
+            let connection = match listener.accept() {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::warn!(%error, "a command could not connect");
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            };
             if !crate::role::is_trusted(&connection) || connection.set_recv_timeout(Some(PATIENCE)).is_err() {
                 continue;
             }
@@ -103,6 +112,8 @@ impl Core {
             known_accounts: 0,
             real: Vec::new(),
             asked: Default::default(),
+            questions: 0,
+            refused: Default::default(),
             partial: None,
             started,
         };
@@ -163,6 +174,8 @@ impl Core {
                                 "the clock was set; timed releases wait {pause:?} more"
                             );
                             paused_until = ticked + pause;
+                            // Nothing is deleted by a clock that may be wrong; a day is time to set it right.
+                            expired = ticked + Duration::from_secs(86_400);
                         }
                         if ticked >= paused_until {
                             self.tick()?;
@@ -172,28 +185,16 @@ impl Core {
                         reconciled = Instant::now();
                         self.lines.act.send(&ToAct::List);
                     }
-                    if expired.elapsed() >= EXPIRE {
+                    if Instant::now().saturating_duration_since(expired) >= EXPIRE {
                         expired = Instant::now();
                         self.store.bodies_expire(self.clock.now())?;
                         self.forget_idle();
                     }
                     self.dispatch()
                 })
-                .or_else(|error| self.survive(error))?;
-        }
-    }
-
-    /// A full disk stops new acts and changes nothing that is in force; anything else ends the core, and `serve`
-    /// starts it anew from what is stored.
-    fn survive(&mut self, error: StoreError) -> Result<(), CommandError> {
-        match error {
-            StoreError::Full | StoreError::Busy => {
-                tracing::error!(%error, "nothing new is decided until there is room; what is in force stays");
-                std::thread::sleep(Duration::from_secs(1));
-                self.accounts.clear(); // memory may be ahead of the disk: read again
-                Ok(())
-            }
-            other => Err(store_failed(other)),
+                // Whatever the disk did, memory may be ahead of it: the core ends, `serve` starts it anew from what is
+                // stored, and the senses go on from the place that was stored with it. What is in force stays.
+                .map_err(store_failed)?;
         }
     }
 
@@ -204,11 +205,13 @@ impl Core {
     fn take(&mut self, entry: Heap) -> Result<(), StoreError> {
         match entry {
             Heap::Act(Heard::Up) => {
+                self.refused.clear();
                 self.lines.act.send(&ToAct::List);
                 Ok(())
             }
             Heap::Act(Heard::Down) => {
                 self.real.clear();
+                self.asked.clear(); // whoever asked sees the end of his connection
                 self.line_broke(|order| matches!(order, Order::Act(_)));
                 Ok(())
             }
@@ -242,6 +245,16 @@ impl Core {
             FromAct::Failed { intent, why } if self.asked.contains_key(&intent) => {
                 if let Some(asker) = self.asked.remove(&intent) {
                     reply(&asker, &FromCore::Refused(why.to_string()));
+                }
+                Ok(())
+            }
+            FromAct::Failed { intent, why } if !self.outbox.contains_key(&intent) => {
+                // The answer to a restriction that was imposed again because it did not hold.
+                if self.refused.insert(intent) {
+                    match why {
+                        Failure::Gone(why) => tracing::info!(%intent, why, "nothing is left of what was restricted"),
+                        why => tracing::error!(%intent, %why, "decided, does not hold, and cannot be imposed again"),
+                    }
                 }
                 Ok(())
             }
@@ -288,7 +301,7 @@ impl Core {
             tracing::error!(restriction = %stray, "in force but not decided here; left as it is: `hikeshi lift {stray}` takes it back");
         }
         for (account, intent, restriction) in drifted {
-            let Some(intent) = intent else { continue };
+            let Some(intent) = intent.filter(|id| !self.refused.contains(id)) else { continue };
             tracing::warn!(%account, restriction = %restriction.id, "decided but not real; imposed again");
             let domains = super::dispatch::sites_of(&restriction.measure);
             let sites = self.handles(&account.name, &domains)?;
@@ -433,7 +446,8 @@ impl Core {
             return Ok(());
         };
         // Places at the end of the log are never reached: they name questions, not orders.
-        let intent = IntentId(u64::MAX - self.asked.len() as u64);
+        self.questions += 1;
+        let intent = IntentId(u64::MAX - self.questions);
         let number = model::Number::new(self.clock.now(), 0);
         let id = model::RestrictionId { incident: number, ordinal: 1 };
         let why = model::Why { rule: "dry-run".into(), findings: vec![] };

@@ -136,9 +136,10 @@ impl<'a> Senses<'a> {
     }
 
     fn serve(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<()> {
-        self.learn_what_was_known(orders)?;
+        let early = self.learn_what_was_known(orders)?;
         self.refresh_inventory()?;
         self.begin_mail();
+        early.into_iter().try_for_each(|order| self.take(order))?;
         let mut swept = None::<Instant>;
         let mut read = None::<Instant>;
         let mut looked = Instant::now();
@@ -169,14 +170,16 @@ impl<'a> Senses<'a> {
     }
 
     /// The core says what it has stored, then lets us begin.
-    fn learn_what_was_known(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<()> {
+    fn learn_what_was_known(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<Vec<ToSense>> {
+        let mut early = Vec::new();
         loop {
             match orders.recv().map_err(|_| std::io::ErrorKind::UnexpectedEof)? {
-                ToSense::Begin => return Ok(()),
+                ToSense::Begin => return Ok(early),
                 ToSense::Cursor(cursor) => drop(self.cursors.insert(cursor.path.clone(), cursor)),
                 ToSense::Baseline(baseline) => self.baselines.push(baseline),
                 ToSense::Known(account) => drop(self.known.insert((account.name, account.uid), account.generation)),
-                other => self.take(other)?,
+                // Who lives here is not read yet: it would be answered wrongly now.
+                other => early.push(other),
             }
         }
     }
@@ -261,7 +264,9 @@ impl<'a> Senses<'a> {
         if let Err(error) = watch.poll(now, READ_BYTES) {
             tracing::warn!(%error, "the mail log cannot be read now");
         }
-        self.waiting.extend(watch.news(now));
+        for finding in watch.news(now) {
+            keep(&mut self.waiting, finding);
+        }
     }
 
     fn sweep(&mut self) {
@@ -286,7 +291,7 @@ impl<'a> Senses<'a> {
                     continue;
                 }
             }
-            self.waiting.push(finding);
+            keep(&mut self.waiting, finding);
         }
         for stray in judgement.unattributed {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
@@ -311,7 +316,7 @@ impl<'a> Senses<'a> {
         };
         for mut finding in self.load.observe(&look) {
             retell(&self.clock, &mut finding);
-            self.waiting.push(finding);
+            keep(&mut self.waiting, finding);
         }
         self.table = Some(table);
     }
@@ -414,7 +419,8 @@ impl<'a> Senses<'a> {
             }
             Err(error) => {
                 tracing::error!(%error, "the processes cannot be read");
-                Vec::new()
+                let verdict = Verdict::NotChecked { why: "no_rights".to_owned() };
+                vec![Checked { check: Check::Processes, at: self.clock.now(), verdict }]
             }
         }
     }
@@ -429,6 +435,12 @@ fn read_inventory(sources: &Sources) -> Inventory {
     drop(read);
     sys::process::give_back_memory();
     fresh
+}
+
+/// Keeps a finding until it is told: the latest of each, so that waiting for the core costs no memory.
+fn keep(waiting: &mut Vec<Finding>, finding: Finding) {
+    waiting.retain(|f| f.signal.fingerprint != finding.signal.fingerprint);
+    waiting.push(finding);
 }
 
 /// The kernel tells real times; where a story tells the time, a finding speaks of the story's.

@@ -17,6 +17,8 @@ use crate::role::Role;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// A role that ran so long is healthy: its pause begins anew.
 const HEALTHY: Duration = Duration::from_secs(60);
+/// How often the core is asked whether it lives.
+const ALIVE: Duration = Duration::from_secs(5);
 /// How long a role may take to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -39,14 +41,20 @@ pub fn serve(common: &Common, _: ServeArgs) -> Answer {
     let mut roles = Supervisor::new(&common.config, None, None)?;
     roles.start_all()?;
     let mut told = false;
+    let mut asked = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         roles.look_after()?;
-        if !told && crate::cli::ask::ask(&config, &model::packet::ToCore::Status).is_ok() {
-            told = true;
+        // Asked every five seconds, and until it answers first: the watchdog is fed by a core that decides.
+        if (!told || asked.elapsed() >= ALIVE) && crate::cli::ask::ask(&config, &model::packet::ToCore::Status).is_ok()
+        {
+            asked = Instant::now();
             // Without systemd there is nobody to tell, which is fine.
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            if !told {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            }
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            told = true;
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         std::thread::sleep(Duration::from_millis(200));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);

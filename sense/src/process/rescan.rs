@@ -48,7 +48,8 @@ pub fn rescan(
     let clean = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Clean { .. })).count() as u64;
     let others: Vec<Verdict> =
         verdicts.into_iter().filter(|verdict| !matches!(verdict, Verdict::Clean { .. })).collect();
-    if others.is_empty() {
+    // Where there was nothing to look for, nothing was seen to be gone.
+    if others.is_empty() && clean > 0 {
         lines.push(Checked { check: Check::CapturedGone, at: now, verdict: Verdict::Clean { count: clean } });
     }
     lines.extend(others.into_iter().map(|verdict| Checked { check: Check::CapturedGone, at: now, verdict }));
