@@ -58,6 +58,7 @@ fn root(folder: &Path, name: &str) -> PathBuf {
     std::fs::create_dir_all(root.join("own403")).unwrap();
     std::fs::write(root.join("index.html"), format!("this is {name}")).unwrap();
     std::fs::write(root.join("own.html"), "the tenant's own 403").unwrap();
+    std::fs::write(root.join("my404.html"), "the host's own 404").unwrap();
     std::fs::write(root.join("own403/.htaccess"), "<If \"true\">\nRequire all denied\n</If>\n").unwrap();
     let tricks = "ErrorDocument 403 /own.html\nRewriteEngine On\nRewriteRule ^ - [E=HK_SET:x]\n<If \"true\">\nRequire all granted\n</If>\n";
     std::fs::write(root.join(".htaccess"), tricks).unwrap();
@@ -172,8 +173,10 @@ fn nginx_closes_by_the_name_of_the_block_whatever_the_client_says() {
     let conf = format!(
         "daemon off; pid {f}/nginx.pid; error_log {f}/error.log; user www-data; events {{ }}
 http {{ include /etc/nginx/mime.types; access_log off; client_body_temp_path {f}/body; disable_symlinks on;
+error_page 404 /my404.html;
 server {{ listen 127.0.0.1:{port} default_server; {include} server_name site.test alias.test *.wild.test; root {one}; {own} }}
 server {{ listen 127.0.0.1:{port}; {include} server_name other.test; root {two}; if ($arg_old) {{ rewrite ^ /own.html last; }} }}
+server {{ listen 127.0.0.1:{port}; error_page 463 /x; server_name hidden.test; root {two}; }}
 server {{ listen 127.0.0.1:{naive_port} default_server; {naive} server_name site.test alias.test; root {one}; }}
 server {{ listen 127.0.0.1:{port}; {include} server_name .Dot.test; root {two}; }}
 server {{ listen 127.0.0.1:{port}; {include} server_name ~^re\\d+\\.test$; root {two}; }} }}
@@ -189,6 +192,9 @@ server {{ listen 127.0.0.1:{port}; {include} server_name ~^re\\d+\\.test$; root 
     let server = Server::start(port, command);
     let (_, rewritten) = server.ask("GET", "other.test", "/?old=1", "");
     assert!(rewritten.contains("the tenant's own 403"), "own rewrite rules still work: {rewritten}");
+    // Error pages of `http` reach a vhost only while it has none of its own; the twin shows what one would do.
+    let missing = |host: &str| server.ask("GET", host, "/missing", "").1.contains("the host's own 404");
+    assert!(missing("other.test") && !missing("hidden.test"), "inherited error pages still work");
 
     let mut actor = node.open();
     let handle = site("site.test", vec![GateKey::Nginx("site.test".into())]);

@@ -24,9 +24,10 @@ fn plain(path: &Path) -> Result<&str, String> {
     text.ok_or_else(|| format!("gate folder {}: use an absolute path of letters, digits and / . _ -", path.display()))
 }
 
-/// `$server_name` is the block's first name whatever the client says; `return 463` with `error_page` leaves the
-/// tenant's own 403s alone and answers POST too. The page's address is not gated or the page could not be shown;
-/// it is matched exactly and internal, so nothing else passes by it.
+/// `$server_name` is the block's first name whatever the client says. A closed request is rewritten into a location of
+/// ours, whose 403 has an `error_page` of its own: one at server level would hide those that the vhost inherits from
+/// `http`, and `return 403` there would catch the tenant's. The page is fetched by an internal redirect, which makes a
+/// GET of a POST. Its addresses are not gated, or it could not be shown; they are internal, so nothing else passes by.
 const NGINX: &str = r#"# Hikeshi gate. First line of every server block. Written by `hikeshi setup`; changes are lost.
 set $hk_gate "";
 set $hk_token none;
@@ -37,19 +38,19 @@ if ($cookie_hkpass ~ "^([0-9a-f]{32})$") { set $hk_token $1; }
 if (-f "GATE/pass/nginx/$server_name/.hikeshi-tok-$hk_token") { set $hk_gate ""; }
 if (-f "GATE/pass/nginx/$server_name/.hikeshi-ip-$remote_addr") { set $hk_gate ""; }
 if ($scheme = https) { set $hk_secure "; Secure"; }
-if ($uri = /__hk/403) { set $hk_gate ""; }
-if ($uri = /__hk/503) { set $hk_gate ""; }
+if ($uri = /__hk/page) { set $hk_gate ""; }
+if ($uri = /__hk/page-503) { set $hk_gate ""; }
 if ($uri = /__hk/pass) { set $hk_gate ""; }
-if ($hk_gate = 403) { return 463; }
-if ($hk_gate = 503) { return 464; }
-error_page 463 =403 /__hk/403;
-error_page 464 =503 /__hk/503;
-location = /__hk/403 {
+if ($hk_gate = 403) { rewrite ^ /__hk/403 last; }
+if ($hk_gate = 503) { rewrite ^ /__hk/503 last; }
+location = /__hk/403 { internal; allow all; auth_basic off; error_page 403 /__hk/page; return 403; }
+location = /__hk/503 { internal; allow all; auth_basic off; error_page 503 /__hk/page-503; return 503; }
+location = /__hk/page {
     internal; allow all; auth_basic off; expires off; etag off; disable_symlinks off; types { }
     default_type "text/html; charset=utf-8"; alias "GATE/nginx/$server_name";
     add_header X-Hikeshi closed always; add_header Cache-Control no-store always; add_header Last-Modified "";
 }
-location = /__hk/503 {
+location = /__hk/page-503 {
     internal; allow all; auth_basic off; expires off; etag off; disable_symlinks off; types { }
     default_type "text/html; charset=utf-8"; alias "GATE/nginx-503/$server_name";
     add_header X-Hikeshi closed always; add_header Cache-Control no-store always; add_header Last-Modified "";
