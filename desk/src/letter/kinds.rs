@@ -183,8 +183,8 @@ fn released(page: &mut Page, content: &LetterContent, release: &Released) {
             page.paragraph(certificate::LIMITS.say(language));
         }
         None => page.say(
-            &format!("{lifted}に、担当者の判断ですべての制限を解除しました。点検は行っていません。"),
-            &format!("On {lifted} our staff lifted all restrictions. No check was made."),
+            &format!("{lifted}に、担当者の判断ですべての制限を解除しました。点検の結果によるものではありません。"),
+            &format!("On {lifted} our staff lifted all restrictions. This does not rest on a check."),
         ),
     }
     page.paragraph(&certificate::watch(release.lifted, release.watch_until, &clock, language));

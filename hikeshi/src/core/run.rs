@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use engine::Account;
 use model::order::Failure;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Order, Outcome, Owner, Seen, Span};
+use model::{
+    AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Operator, Order, Outcome, Owner, Seen, Span,
+};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -477,7 +479,14 @@ impl Core {
                 up: self.clock.now() - self.started,
             },
             ToCore::Operator { account, what, by } => {
-                let Some(who) = self.find(&account)? else { return Ok(unknown(&account)) };
+                // An incident belongs to the account that it was opened for, also when another has its name by now.
+                let named = match about(&what) {
+                    Some(number) => self.store.incident_account(number)?,
+                    None => None,
+                };
+                let Some(who) = named.map_or_else(|| self.find(&account), |who| Ok(Some(who)))? else {
+                    return Ok(unknown(&account));
+                };
                 let input = Input::Operator { by, what };
                 self.obey(&who, input, vec![])?
             }
@@ -534,6 +543,18 @@ impl Core {
 
     fn find(&self, name: &model::AccountName) -> Result<Option<AccountRef>, StoreError> {
         Ok(self.store.account(name)?.filter(|k| !k.gone).map(|k| k.entry.account))
+    }
+}
+
+/// The incident that an order is about.
+fn about(what: &Operator) -> Option<model::Number> {
+    match what {
+        Operator::Confirm(incident)
+        | Operator::Release { incident, .. }
+        | Operator::Dismiss { incident, .. }
+        | Operator::Uphold { incident, .. } => Some(*incident),
+        Operator::Lift { restriction, .. } => Some(restriction.incident),
+        Operator::Impose { .. } | Operator::Allow { .. } => None,
     }
 }
 
