@@ -8,27 +8,35 @@ use std::io;
 use std::path::Path;
 
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
-use model::{AccountRef, Failure, GateKey, Hash, IntentId, Measure, Moment, Number, Restriction, RestrictionId, Verb};
+use model::{AccountRef, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
 
 use crate::config::{Budgets, Clock, Config, Hands, Reach, Steps, SystemClock};
-use crate::freeze::{Ice, cage_name};
-use crate::gate::{self, Answer, Facts};
+use crate::cron::Cron;
+use crate::files::Files;
+use crate::freeze::Ice;
+use crate::gate;
 use crate::guard::{self, Own};
 use crate::journal::{Book, Effect, Held, Journal, OpenPass, Record, Standing};
+use crate::login::Logins;
 use crate::mail::Mail;
+use crate::net::Net;
 
 /// Carries out orders within its reach, its budgets and its guards.
 pub struct Actor {
-    config: Config,
-    gate: Dir,
-    ice: Ice,
-    mail: Option<Mail>,
+    pub(crate) config: Config,
+    pub(crate) gate: Dir,
+    pub(crate) ice: Ice,
+    pub(crate) mail: Option<Mail>,
+    pub(crate) files: Files,
+    pub(crate) cron: Cron,
+    pub(crate) logins: Logins,
+    pub(crate) net: Option<Net>,
     journal: Journal,
     hands: Hands,
     clock: Box<dyn Clock>,
-    steps: Steps,
+    pub(crate) steps: Steps,
     /// Uptime before which half-done acts are not tried again.
     retry_at: u64,
 }
@@ -37,11 +45,12 @@ pub struct Actor {
 const RETRY: u64 = 10;
 
 /// An order as it came.
-struct Order {
+pub(crate) struct Order {
     intent: IntentId,
-    account: AccountRef,
+    pub(crate) account: AccountRef,
+    pub(crate) home: String,
     verb: Verb,
-    sites: Vec<SiteHandle>,
+    pub(crate) sites: Vec<SiteHandle>,
     pass: Option<PassKey>,
 }
 
@@ -84,7 +93,12 @@ impl Actor {
             reachable(&config.gate_dir)?;
         }
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)?;
-        let mut actor = Actor { config, gate, ice, mail, journal, hands, clock, steps, retry_at: 0 };
+        let files = Files::open(&config.quarantine_dirs)?;
+        let cron = Cron::new(&config.cron_spool);
+        let logins = Logins::new(&config.logins);
+        let net = config.net.as_ref().map(Net::new);
+        let mut actor =
+            Actor { config, gate, ice, mail, files, cron, logins, net, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
         Ok(actor)
     }
@@ -131,8 +145,8 @@ impl Actor {
     pub fn handle(&mut self, packet: ToAct) -> Vec<FromAct> {
         match packet {
             ToAct::List => self.list(),
-            ToAct::Do { intent, account, verb, sites, pass, dry_run } => {
-                let order = Order { intent, account, verb, sites, pass };
+            ToAct::Do { intent, account, home, verb, sites, pass, dry_run } => {
+                let order = Order { intent, account, home, verb, sites, pass };
                 let answer = if dry_run { self.would(&order) } else { self.carry_out(&order) };
                 vec![answer.unwrap_or_else(|why| FromAct::Failed { intent, why })]
             }
@@ -144,9 +158,12 @@ impl Actor {
             return self.again(order, answer);
         }
         guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
+        if matches!(order.verb, Verb::Impose { .. }) {
+            guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
+        }
         match &order.verb {
             Verb::Impose { restriction, by_person } => self.impose(order, restriction, *by_person),
-            Verb::Lift { restriction, end_processes, .. } => self.lift(order, *restriction, *end_processes),
+            Verb::Lift { restriction, for_good, .. } => self.lift(order, *restriction, *for_good),
             Verb::OpenPass { sites, pass, until } => self.open_pass(order, sites, *pass, *until),
         }
     }
@@ -218,9 +235,10 @@ impl Actor {
         self.answer(id, FromAct::Done { intent: order.intent, what })
     }
 
-    fn lift(&mut self, order: &Order, id: RestrictionId, end_processes: bool) -> Result<FromAct, Failure> {
+    fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
         self.not_older(id, order.intent)?;
-        let Some(held) = self.book().held.get(&id).cloned() else {
+        let kept = self.book().kept.get(&id).filter(|_| !for_good);
+        let Some(held) = self.book().held.get(&id).or(kept).cloned() else {
             let what = format!("{id} was not in force");
             return self.answer(id, FromAct::Done { intent: order.intent, what });
         };
@@ -230,7 +248,7 @@ impl Actor {
                 held.account, order.account
             )));
         }
-        self.write(Record::Lifting(id, order.intent, end_processes))?;
+        self.write(Record::Lifting(id, order.intent, for_good))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().unwrap_or(held);
         let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
@@ -279,174 +297,8 @@ impl Actor {
         if until <= self.clock.now() {
             return Err(Failure::Gone("the pass has already ended; ask for a new one".into()));
         }
-        let gates = gates(&order.sites, sites)?;
+        let gates = crate::effect::gates(&order.sites, sites)?;
         Ok(OpenPass { intent: order.intent, gates, leaves: gate::leaves(pass), until })
-    }
-
-    /// Everything that can be checked without changing anything, and what would be changed.
-    fn plan(&self, order: &Order, restriction: &Restriction) -> Result<Effect, Failure> {
-        match &restriction.measure {
-            Measure::CloseSite { site } => Ok(Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?)),
-            Measure::CloseAccount { sites, .. } => Ok(Effect::Gates(gates(&order.sites, sites)?)),
-            Measure::HoldMail { queued } => {
-                self.mail()?.check(queued).map_err(Failure::Error)?;
-                Ok(Effect::Hold(queued.clone()))
-            }
-            Measure::FreezeProcess { processes } => {
-                let (found, _) = self.ice.check(&order.account, processes)?;
-                Ok(Effect::Freeze(self.ice.means(), found))
-            }
-            Measure::AskOwner | Measure::PageOperator => {
-                Err(Failure::Error(format!("{} changes nothing here; the desk does it", restriction.measure.name())))
-            }
-        }
-    }
-
-    /// Makes the effect real and tests it. May be repeated.
-    fn apply(&mut self, held: &Held) -> Result<String, Failure> {
-        match &held.effect {
-            Effect::Gates(keys) => {
-                for key in keys {
-                    self.set_gate(key, None).map_err(Failure::Error)?;
-                    self.step("impose: one flag");
-                }
-            }
-            Effect::Hold(queued) => {
-                let wanted = self.wanted_mail(None);
-                self.mail()?.set(&wanted).map_err(Failure::Error)?;
-                self.step("impose: mail held");
-                let moved = self.mail()?.hold_queued(queued, true).map_err(Failure::Error)?;
-                self.step("impose: queue held");
-                if !self.mail()?.would_hold(held.account.uid).map_err(Failure::Error)? {
-                    return Err(Failure::NoEffect(format!(
-                        "Postfix's table does not hold mail of uid {}; taken back",
-                        held.account.uid
-                    )));
-                }
-                return Ok(format!(
-                    "mail of uid {} is held; {moved} of {} waiting messages put on hold",
-                    held.account.uid,
-                    queued.len()
-                ));
-            }
-            Effect::Freeze(..) => return self.freeze(held),
-        }
-        self.step("impose: before the test");
-        match self.look(held) {
-            (true, what) => Ok(what),
-            (false, what) => Err(Failure::NoEffect(format!("{what}; taken back"))),
-        }
-    }
-
-    fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
-        let id = held.restriction.id;
-        let name = cage_name(id);
-        let account = &held.account;
-        let Effect::Freeze(means, mut batch) = held.effect.clone() else {
-            return Err(Failure::Error("not a freeze".into()));
-        };
-        let mut all = batch.clone();
-        for _ in 0..Ice::ROUNDS_MAX {
-            self.ice.stop(&name, means, account, &batch).map_err(Failure::Error)?;
-            self.step("impose: one batch stopped");
-            batch = self.ice.children(account, &all);
-            if batch.is_empty() {
-                break;
-            }
-            self.write(Record::Caught(id, means, batch.clone()))?;
-            all.extend(batch.iter().cloned());
-            self.step("impose: children journalled");
-        }
-        if !batch.is_empty() {
-            return Err(Failure::NoEffect(
-                "new children appear faster than they can be stopped; close the site first".into(),
-            ));
-        }
-        if !self.ice.settles(&name, means, account, &all) {
-            return Err(Failure::NoEffect("the processes do not stand still; taken back".into()));
-        }
-        let (_, still) = self.ice.stands(&name, means, account, &all).map_err(Failure::Error)?;
-        if still == 0 {
-            return Err(Failure::Gone("all of the processes ended before they stood still".into()));
-        }
-        let Measure::FreezeProcess { processes } = &held.restriction.measure else { return Ok(String::new()) };
-        let gone: Vec<String> =
-            processes.iter().filter(|p| !all.iter().any(|c| c.process == **p)).map(|p| p.pid.to_string()).collect();
-        let gone = if gone.is_empty() {
-            String::new()
-        } else {
-            format!("; gone before or not to be touched: pid {}", gone.join(" "))
-        };
-        Ok(format!("{}, {still} processes{gone}", still_by(means)))
-    }
-
-    /// Removes the effect, as far as no other restriction wants it. May be repeated.
-    fn take_back(&mut self, held: &Held) -> Result<String, String> {
-        let id = held.restriction.id;
-        match &held.effect {
-            Effect::Gates(keys) => {
-                let mut closed = 0;
-                for key in keys {
-                    closed += usize::from(self.set_gate(key, Some(id))?);
-                    self.step("lift: one flag");
-                }
-                let by_others =
-                    if closed == 0 { String::new() } else { format!(", {closed} still closed by another restriction") };
-                Ok(format!("{} flags lifted{by_others}", keys.len() - closed))
-            }
-            Effect::Hold(queued) => {
-                let wanted = self.wanted_mail(Some(id));
-                let mail = self.mail().map_err(|e| e.to_string())?;
-                mail.set(&wanted)?;
-                let still = wanted.iter().any(|(uid, _)| *uid == held.account.uid);
-                let failed = held.standing == Standing::Imposing;
-                if failed && !still {
-                    mail.hold_queued(queued, false)?;
-                }
-                let on_hold = mail.on_hold()?;
-                self.step("lift: mail flows");
-                let still = if still { ", still held by another restriction" } else { "" };
-                Ok(format!(
-                    "hold line of uid {} lifted{still}; {on_hold} messages of all accounts stay on hold",
-                    held.account.uid
-                ))
-            }
-            Effect::Freeze(means, caught) => {
-                let end = held.standing == Standing::Lifting { end_processes: true };
-                let done = self.ice.let_go(&cage_name(id), *means, &held.account, caught, end)?;
-                self.step("lift: processes let go");
-                Ok(format!("{done} processes {}", if end { "ended" } else { "go on" }))
-            }
-        }
-    }
-
-    /// Whether the effect is really there, in words.
-    fn look(&self, held: &Held) -> (bool, String) {
-        match &held.effect {
-            Effect::Gates(keys) => {
-                let there = keys.iter().filter(|key| {
-                    self.page(key, None).is_some_and(|page| gate::holds(&self.gate, key, self.answer_kind(), &page))
-                });
-                let there = there.count();
-                (there == keys.len() && there > 0, format!("{there} of {} flags there", keys.len()))
-            }
-            Effect::Hold(_) => {
-                match self.mail().map_err(|e| e.to_string()).and_then(|mail| mail.is_set(&self.wanted_mail(None))) {
-                    Ok(true) => (true, format!("hold line of uid {} there", held.account.uid)),
-                    Ok(false) => (false, "hold table changed by somebody else".into()),
-                    Err(why) => (false, why),
-                }
-            }
-            Effect::Freeze(means, caught) => {
-                match self.ice.stands(&cage_name(held.restriction.id), *means, &held.account, caught) {
-                    Ok((_, 0)) => (false, "no process is left".into()),
-                    Ok((still, count)) => {
-                        (still, format!("{}{}, {count} processes", if still { "" } else { "not " }, still_by(*means)))
-                    }
-                    Err(why) => (false, why),
-                }
-            }
-        }
     }
 
     fn list(&mut self) -> Vec<FromAct> {
@@ -476,29 +328,13 @@ impl Actor {
                 if !by_person {
                     self.within_budget(&order.account)?;
                 }
-                match self.plan(order, restriction)? {
-                    Effect::Gates(keys) => {
-                        for key in &keys {
-                            let path = gate::flag(key, self.answer_kind()).map_err(Failure::Error)?;
-                            steps.push(format!("write {}", self.config.gate_dir.join(path).display()));
-                        }
-                    }
-                    Effect::Hold(queued) => steps.extend([
-                        format!("hold new mail of uid {}", order.account.uid),
-                        "postfix reload".to_owned(),
-                        format!("put {} waiting messages on hold", queued.len()),
-                    ]),
-                    Effect::Freeze(means, found) => {
-                        let pids: Vec<String> = found.iter().map(|c| c.process.pid.to_string()).collect();
-                        steps.push(format!("{}: pid {} and their children", still_by(means), pids.join(" ")));
-                    }
-                }
+                steps.extend(self.steps_of(order, &self.plan(order, restriction)?)?);
             }
-            Verb::Lift { restriction, end_processes, .. } => {
+            Verb::Lift { restriction, for_good, .. } => {
                 self.not_older(*restriction, order.intent)?;
                 steps.push(match self.book().held.get(restriction) {
                     None => format!("nothing: {restriction} is not in force"),
-                    Some(_) if *end_processes => format!("lift {restriction}, end its processes"),
+                    Some(_) if *for_good => format!("lift {restriction}, end its processes"),
                     Some(held) => format!("lift {restriction}, a {}", held.restriction.measure.name()),
                 });
             }
@@ -518,6 +354,11 @@ impl Actor {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Files that may be set aside without the site being taken apart: 200 in any hour, 20 % of where they lie.
+    pub(crate) fn file_budget(&self, _account: &AccountRef, _more: u64, _of: u64) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// `None`: this account is restricted already and counts no second time.
@@ -545,33 +386,6 @@ impl Actor {
         Ok(Some(stamp))
     }
 
-    /// Writes or removes one flag from what the journal wants; true when it is (still) closed.
-    fn set_gate(&self, key: &GateKey, except: Option<RestrictionId>) -> Result<bool, String> {
-        let page = self.page(key, except);
-        gate::set(&self.gate, key, self.answer_kind(), page.as_deref())?;
-        Ok(page.is_some())
-    }
-
-    /// The page of a vhost: that of the oldest restriction that closes it.
-    fn page(&self, key: &GateKey, except: Option<RestrictionId>) -> Option<String> {
-        let wanted = self.book().wanted(except);
-        let oldest = wanted.iter().find(|h| matches!(&h.effect, Effect::Gates(keys) if keys.contains(key)))?;
-        let Restriction { id, since, .. } = oldest.restriction;
-        let facts = Facts { number: id.incident, since, portal: &self.config.portal };
-        Some(gate::page(&facts, self.answer_kind()))
-    }
-
-    fn wanted_mail(&self, except: Option<RestrictionId>) -> Vec<(u32, Number)> {
-        let mut lines = Vec::new();
-        for held in self.book().wanted(except) {
-            let known = lines.iter().any(|(uid, _)| *uid == held.account.uid);
-            if matches!(held.effect, Effect::Hold(_)) && !known {
-                lines.push((held.account.uid, held.restriction.id.incident));
-            }
-        }
-        lines
-    }
-
     fn close_pass(&self, pass: &OpenPass) -> Result<(), String> {
         for (key, leaf) in pass.gates.iter().flat_map(|key| pass.leaves.iter().map(move |leaf| (key, leaf))) {
             let wanted = |other: &OpenPass| {
@@ -587,20 +401,16 @@ impl Actor {
         Ok(())
     }
 
-    fn answer_kind(&self) -> Answer {
-        if self.config.unavailable { Answer::Unavailable } else { Answer::Forbidden }
+    /// Wall clock.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
     }
 
-    fn mail(&self) -> Result<&Mail, Failure> {
-        let missing = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
-        self.mail.as_ref().ok_or_else(|| Failure::Error(missing.into()))
-    }
-
-    fn book(&self) -> &Book {
+    pub(crate) fn book(&self) -> &Book {
         self.journal.book()
     }
 
-    fn write(&mut self, record: Record) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, record: Record) -> Result<(), Failure> {
         let written = self.journal.write(record);
         written.map_err(|e| {
             Failure::Error(format!("the journal cannot be written, so nothing is done: {e}; check free space"))
@@ -614,7 +424,7 @@ impl Actor {
         Ok(answer)
     }
 
-    fn step(&mut self, name: &'static str) {
+    pub(crate) fn step(&mut self, name: &'static str) {
         (self.steps)(name);
     }
 }
@@ -632,34 +442,4 @@ fn reachable(gate: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The flag keys of these sites; a site that nothing can close is an error, not a smaller restriction.
-fn gates(handles: &[SiteHandle], sites: &[model::Domain]) -> Result<Vec<GateKey>, Failure> {
-    let mut keys = Vec::new();
-    for site in sites {
-        let handle = handles.iter().find(|handle| handle.domain == *site);
-        let Some(handle) = handle.filter(|handle| !handle.gates.is_empty()) else {
-            return Err(Failure::Error(format!(
-                "{site} has no gate on this node; run `hikeshi setup` for its web server"
-            )));
-        };
-        for key in &handle.gates {
-            gate::flag(key, Answer::Forbidden).map_err(Failure::Error)?;
-            if !keys.contains(key) {
-                keys.push(key.clone());
-            }
-        }
-    }
-    match keys.is_empty() {
-        true => Err(Failure::Error("no site was named; nothing to close".into())),
-        false => Ok(keys),
-    }
-}
-
-fn still_by(means: crate::journal::Means) -> &'static str {
-    match means {
-        crate::journal::Means::Cage => "cgroup frozen",
-        crate::journal::Means::Signal => "stopped by signal",
-    }
 }

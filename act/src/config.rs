@@ -46,6 +46,27 @@ pub struct PostfixConfig {
     pub hold_file: PathBuf,
 }
 
+/// What the kernel's packet filter is told besides uids and addresses.
+#[derive(Clone, Debug, Default)]
+pub struct NetConfig {
+    /// Networks (`198.51.100.0/24`) that stay reachable over http and https from accounts whose outgoing connections
+    /// are blocked: servers of known publishers, so that the owner can update.
+    pub updates: Vec<String>,
+    /// The node's own addresses, proxies and whatever else is never slowed down; networks as in `updates`.
+    pub never: Vec<String>,
+}
+
+/// Deny lists of login services; `None`: that service cannot be blocked here, and an order says what to configure.
+#[derive(Clone, Debug, Default)]
+pub struct LoginConfig {
+    /// A file of ours that sshd includes (`DenyUsers …`), and sshd's pid file.
+    pub ssh: Option<(PathBuf, PathBuf)>,
+    /// A list of names that the FTP servers deny (pam_listfile(8), `UseFtpUsers`), such as `/etc/ftpusers`.
+    pub ftp: Option<PathBuf>,
+    /// A file of ours that Dovecot reads as a `deny = yes` passdb of driver passwd-file.
+    pub mail: Option<PathBuf>,
+}
+
 /// Everything that an [`crate::Actor`] is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -65,6 +86,17 @@ pub struct Config {
     pub postfix: Option<PostfixConfig>,
     /// Whether a freezer cgroup may be used; false for the demo, which then stops processes by signal.
     pub cgroups: bool,
+    /// Where files are set aside: folders of ours (0700), one per file system that has homes.
+    pub quarantine_dirs: Vec<PathBuf>,
+    /// Where crontab(1) keeps the accounts' tables.
+    pub cron_spool: PathBuf,
+    /// `None`: connections cannot be blocked or slowed here.
+    pub net: Option<NetConfig>,
+    /// Login services.
+    pub logins: LoginConfig,
+    /// While this file is there nothing new is imposed, whoever orders it; lifting goes on. It is tested before each
+    /// act, so the operator can make and remove it when everything else is dead.
+    pub disarmed: PathBuf,
     /// Uids whose processes may connect as core.
     pub core_uids: Vec<u32>,
 }

@@ -17,7 +17,7 @@ use std::io;
 use std::net::IpAddr;
 
 use model::packet::PassKey;
-use model::{GateKey, Moment, Number};
+use model::{FilePath, GateKey, Moment, Number};
 use sys::dir::Dir;
 
 pub use include::{apache_include, nginx_include};
@@ -45,6 +45,27 @@ pub(crate) fn flag(key: &GateKey, answer: Answer) -> Result<String, String> {
         (root, Answer::Forbidden, GateKey::Apache(_)) => format!("apache{root}/{OURS}closed"),
         (root, Answer::Unavailable, GateKey::Apache(_)) => format!("apache{root}/{OURS}closed-503"),
     })
+}
+
+/// Where the flag file of one path of a vhost lies below GATE, or why it cannot have one.
+pub(crate) fn script(_key: &GateKey, _path: &FilePath, _answer: Answer) -> Result<String, String> {
+    Err("not built".into())
+}
+
+/// Makes the flag of one path what it should be: this page, or no flag at all.
+pub(crate) fn set_script(
+    _gate: &Dir,
+    _key: &GateKey,
+    _path: &FilePath,
+    _answer: Answer,
+    _page: Option<&str>,
+) -> Result<(), String> {
+    Err("not built".into())
+}
+
+/// Whether the flag of one path is there with exactly this page.
+pub(crate) fn script_holds(_gate: &Dir, _key: &GateKey, _path: &FilePath, _answer: Answer, _page: &str) -> bool {
+    false
 }
 
 /// Where a vhost's pass file with this leaf lies below GATE.

@@ -52,6 +52,15 @@ pub fn account(reach: &Reach, account: &AccountRef) -> Result<(), String> {
     }
 }
 
+/// Whether anything new may be imposed: not while the stop file is there, nor while nobody can tell.
+pub fn armed(disarmed: &Path) -> Result<(), String> {
+    match std::fs::symlink_metadata(disarmed) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Err(format!("disarmed ({} is there); `hikeshi arm` ends it", disarmed.display())),
+        Err(e) => Err(format!("{} cannot be tested: {e}; nothing is done on a guess", disarmed.display())),
+    }
+}
+
 /// Whether a process may be touched; the caller already knows that it is the one that was meant.
 pub fn process(own: &Own, account: &AccountRef, process: &Process, is: &Identity) -> Result<(), String> {
     let pid = is.pid;

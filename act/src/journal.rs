@@ -6,11 +6,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use model::packet::FromAct;
-use model::{AccountRef, GateKey, Hash, IntentId, Moment, ProcessRef, QueueId, Restriction, RestrictionId};
+use model::{
+    AccountRef, FilePath, GateKey, Hash, IntentId, Login, MailScope, Moment, ProcessRef, QueueId, Restriction,
+    RestrictionId,
+};
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
+
+use crate::cron::Splice;
+use crate::files::Moved;
 
 const NAME: &str = "journal";
 /// Held by the one process that acts; a second one must not write the same journal.
@@ -49,10 +56,26 @@ pub struct Caught {
 pub enum Effect {
     /// Flag files of these vhosts.
     Gates(Vec<GateKey>),
-    /// A line of the hold table, and messages put on hold.
-    Hold(Vec<QueueId>),
+    /// Flag files of one path of these vhosts.
+    Scripts(Vec<GateKey>, FilePath),
+    /// Lines of the hold tables, and messages put on hold.
+    Hold(MailScope, Vec<QueueId>),
+    /// A line of the table of uids that may hand in nothing.
+    Refuse,
     /// Processes that stand still.
     Freeze(Means, Vec<Caught>),
+    /// Files that were set aside, from this home.
+    Files(String, Vec<Moved>),
+    /// A line of the crontab.
+    Cron(Splice),
+    /// Everyone was signed out of the site with this document root; there is nothing to undo.
+    Sessions(String),
+    /// Lines of the deny lists.
+    Logins(Vec<Login>),
+    /// The uid in the set of those whose connections are blocked.
+    Outbound,
+    /// Addresses in the set of those that are slowed down, until then.
+    Sources(Vec<IpAddr>, Moment),
 }
 
 /// Where a restriction is on its way.
@@ -65,7 +88,7 @@ pub enum Standing {
     /// Being lifted: is finished after a crash.
     Lifting {
         /// Frozen processes are ended.
-        end_processes: bool,
+        for_good: bool,
     },
 }
 
@@ -82,6 +105,14 @@ pub struct Held {
     pub effect: Effect,
     /// Where it stands.
     pub standing: Standing,
+}
+
+impl Held {
+    /// Whether lifting it leaves something set aside that can be given back later.
+    fn keeps(&self) -> bool {
+        self.standing == Standing::Lifting { for_good: true }
+            && matches!(self.effect, Effect::Files(..) | Effect::Cron(_))
+    }
 }
 
 /// A pass that is open.
@@ -137,6 +168,9 @@ pub struct Book {
     /// Restrictions by id.
     #[serde(with = "pairs")]
     pub held: BTreeMap<RestrictionId, Held>,
+    /// What was not given back when its restriction was lifted (files, a cron line): can still be undone.
+    #[serde(with = "pairs")]
+    pub kept: BTreeMap<RestrictionId, Held>,
     /// Open passes.
     pub passes: Vec<OpenPass>,
     /// Answers of orders that ended.
@@ -171,11 +205,14 @@ impl Book {
                     caught.extend(more);
                 }
             }
-            Record::Lifting(id, intent, end_processes) => {
+            Record::Lifting(id, intent, for_good) => {
                 self.newest.insert(id, intent);
+                if let Some(kept) = self.kept.remove(&id) {
+                    self.held.insert(id, kept);
+                }
                 if let Some(held) = self.held.get_mut(&id) {
                     held.intent = intent;
-                    held.standing = Standing::Lifting { end_processes };
+                    held.standing = Standing::Lifting { for_good };
                 }
             }
             Record::Passing(pass) => self.passes.push(pass),
@@ -185,7 +222,12 @@ impl Book {
                 match self.held.get_mut(&id) {
                     Some(held) if done && held.standing == Standing::Imposing => held.standing = Standing::InForce,
                     Some(held) if !done && held.standing == Standing::Imposing => self.forget(id),
-                    Some(held) if done && held.standing != Standing::InForce => drop(self.held.remove(&id)),
+                    Some(held) if done && held.standing != Standing::InForce => {
+                        let held = self.held.remove(&id).expect("just found");
+                        if held.keeps() {
+                            self.kept.insert(id, held);
+                        }
+                    }
                     _ => {}
                 }
                 if let Some(intent) = intent_of(&answer) {

@@ -8,14 +8,20 @@
 
 mod actor;
 mod config;
+mod cron;
+mod effect;
+mod files;
 mod freeze;
 pub mod gate;
 mod guard;
 mod journal;
+mod login;
 mod mail;
+mod net;
 mod program;
 mod serve;
+mod sessions;
 
 pub use actor::Actor;
-pub use config::{Budgets, Clock, Config, Hands, PostfixConfig, Reach, Steps, SystemClock};
+pub use config::{Budgets, Clock, Config, Hands, LoginConfig, NetConfig, PostfixConfig, Reach, Steps, SystemClock};
 pub use serve::serve;

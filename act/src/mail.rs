@@ -6,11 +6,22 @@
 
 use std::path::Path;
 
-use model::{Number, QueueId};
+use model::{AccountRef, MailScope, Number, QueueId};
 use sys::dir::Dir;
 
 use crate::config::PostfixConfig;
 use crate::program::Program;
+
+/// Whose mail is held, and the incident whose number Postfix logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldLine {
+    /// The account.
+    pub account: AccountRef,
+    /// How far.
+    pub scope: MailScope,
+    /// The incident.
+    pub number: Number,
+}
 
 /// One Postfix instance.
 #[derive(Debug)]
@@ -36,7 +47,10 @@ impl Mail {
     }
 
     /// Whether an order can be carried out: the table is named by header_checks, long ids for ids to be held.
-    pub fn check(&self, queued: &[QueueId]) -> Result<(), String> {
+    pub fn check(&self, scope: &MailScope, queued: &[QueueId]) -> Result<(), String> {
+        if *scope != MailScope::Local {
+            return Err("not built".into());
+        }
         let Some(config_dir) = &self.config_dir else { return Ok(()) };
         let table = format!("regexp:{}", self.hold_file);
         let checks = self.parameter("header_checks")?;
@@ -57,7 +71,7 @@ impl Mail {
     }
 
     /// Makes the table hold exactly these uids, and Postfix know it.
-    pub fn set(&self, held: &[(u32, Number)]) -> Result<(), String> {
+    pub fn set(&self, held: &[HoldLine]) -> Result<(), String> {
         let text = self.table(held)?;
         let write = self.folder.replace(&self.name, text.as_bytes(), 0o644);
         write.map_err(|e| format!("{}: {e}; check free space", self.hold_file))?;
@@ -65,13 +79,13 @@ impl Mail {
     }
 
     /// Whether the file says exactly this.
-    pub fn is_set(&self, held: &[(u32, Number)]) -> Result<bool, String> {
+    pub fn is_set(&self, held: &[HoldLine]) -> Result<bool, String> {
         let read = self.folder.read(&self.name, 1 << 20).map_err(|e| format!("{}: {e}", self.hold_file))?;
         Ok(read.unwrap_or_default() == self.table(held)?.into_bytes())
     }
 
     /// What Postfix itself makes of a message of this uid: true when it would be held.
-    pub fn would_hold(&self, uid: u32) -> Result<bool, String> {
+    pub fn would_hold(&self, uid: u32, _scope: &MailScope) -> Result<bool, String> {
         let Some(config_dir) = &self.config_dir else {
             let table = self.folder.read(&self.name, 1 << 20).map_err(|e| format!("{}: {e}", self.hold_file))?;
             let line = format!("from userid {uid}\\)");
@@ -100,6 +114,21 @@ impl Mail {
         }
     }
 
+    /// Whether an order to refuse mail can be carried out.
+    pub fn check_refuse(&self) -> Result<(), String> {
+        Err("not built".into())
+    }
+
+    /// Makes exactly these accounts hand in nothing.
+    pub fn set_refused(&self, _refused: &[AccountRef]) -> Result<(), String> {
+        Err("not built".into())
+    }
+
+    /// Whether the table says exactly this.
+    pub fn is_refused(&self, _refused: &[AccountRef]) -> Result<bool, String> {
+        Err("not built".into())
+    }
+
     /// Messages in the hold queue now, of everybody.
     pub fn on_hold(&self) -> Result<usize, String> {
         if self.config_dir.is_none() {
@@ -110,12 +139,12 @@ impl Mail {
         Ok(dir.map_err(|e| format!("{queue}/hold: {e}"))?.count())
     }
 
-    fn table(&self, held: &[(u32, Number)]) -> Result<String, String> {
+    fn table(&self, held: &[HoldLine]) -> Result<String, String> {
         let by = match self.config_dir {
             Some(_) => format!("by {} \\({}", escape(&self.host()?), escape(&self.mail_name()?)),
             None => "by .*\\(.*".to_owned(),
         };
-        let mut lines: Vec<(u32, Number)> = held.to_vec();
+        let mut lines: Vec<(u32, Number)> = held.iter().map(|line| (line.account.uid, line.number)).collect();
         lines.sort();
         lines.dedup_by_key(|(uid, _)| *uid);
         let mut text = String::from("# Mail that Hikeshi holds. Written by Hikeshi; changes are lost.\n");

@@ -124,7 +124,7 @@ fn tool(name: &str, config: &Path, arguments: &[&str]) -> String {
 }
 
 fn hold(queued: Vec<QueueId>) -> Measure {
-    Measure::HoldMail { queued }
+    Measure::HoldMail { scope: model::MailScope::Local, queued }
 }
 
 #[test]

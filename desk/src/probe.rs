@@ -199,7 +199,12 @@ mod tests {
 
     fn check(answer: String, closed: bool) -> (bool, String) {
         let (target, asked) = site(answer, 1);
-        let handle = SiteHandle { domain: "blog.example.jp".parse().unwrap(), gates: vec![], probes: vec![target] };
+        let handle = SiteHandle {
+            domain: "blog.example.jp".parse().unwrap(),
+            root: "/srv".into(),
+            gates: vec![],
+            probes: vec![target],
+        };
         let outcome = probe(IntentId(1), &[handle], number(1), closed);
         let asked = asked.join().unwrap();
         assert!(asked[0].to_lowercase().contains("host: blog.example.jp\r\n"), "{asked:?}");
@@ -247,7 +252,12 @@ mod tests {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target = ProbeTarget { address, tls: false };
         assert_eq!(ask("blog.example.jp", "/", &target), Answer::Refused);
-        let handle = |probes| SiteHandle { domain: "blog.example.jp".parse().unwrap(), gates: vec![], probes };
+        let handle = |probes| SiteHandle {
+            domain: "blog.example.jp".parse().unwrap(),
+            root: "/srv".into(),
+            gates: vec![],
+            probes,
+        };
         let seen = |handle| probe(IntentId(1), &[handle], number(1), true).seen;
         assert_eq!(
             seen(handle(vec![target])),

@@ -157,8 +157,16 @@ pub fn measure(measure: &Measure) -> Phrase {
     match measure {
         Measure::AskOwner => phrase("お尋ね", "question to you"),
         Measure::PageOperator => phrase("担当者へ連絡", "staff called"),
+        Measure::ThrottleSource { .. } => phrase("接続元の制限", "one source slowed"),
         Measure::HoldMail { .. } => phrase("メール送信の保留", "outgoing mail held"),
+        Measure::RefuseMail => phrase("メール送信の停止", "outgoing mail refused"),
         Measure::FreezeProcess { .. } => phrase("プログラムの停止", "program stopped"),
+        Measure::DisableCronLine { .. } => phrase("定期実行1行の停止", "one scheduled line off"),
+        Measure::BlockScript { .. } => phrase("URL1つの停止", "one address closed"),
+        Measure::QuarantineFile { .. } => phrase("ファイルの隔離(削除せず)", "file set aside, not deleted"),
+        Measure::EndSessions { .. } => phrase("全員のログアウト", "everyone signed out"),
+        Measure::BlockLogin { .. } => phrase("ログインの停止", "login blocked"),
+        Measure::BlockOutbound => phrase("外部への通信の停止", "outgoing connections blocked"),
         Measure::CloseSite { .. } => phrase("サイトの公開停止", "site closed to visitors"),
         Measure::CloseAccount { .. } => phrase("全サイトの公開停止", "all sites closed"),
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Class, Domain, Hash, Kind, Measure, ProcessRef, Signal, Site, Strength, Target, Why, Wide};
+use model::{Class, Domain, Hash, Kind, MailScope, Measure, ProcessRef, Signal, Site, Strength, Target, Why, Wide};
 
 use crate::incident::{Incident, Status};
 
@@ -37,7 +37,7 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     let mails: Vec<&Signal> = signals.iter().filter(|s| s.class() == Class::Mail && (enough(s) || hard(s))).collect();
     if !mails.is_empty() && !in_force(incident, |m| matches!(m, Measure::HoldMail { .. })) {
         let queued = mails.iter().flat_map(|s| queued(s)).cloned().collect();
-        chosen.push(choice("mail", Measure::HoldMail { queued }, &mails));
+        chosen.push(choice("mail", Measure::HoldMail { scope: MailScope::Local, queued }, &mails));
     }
 
     let programs: Vec<&Signal> = signals.iter().filter(|s| s.class() == Class::Process && enough(s)).collect();

@@ -76,7 +76,7 @@ fn lift(draft: &mut Draft, by: &str, id: RestrictionId, reason: &str) {
     for finding in given.restriction.why.findings {
         draft.emit(Fact::FindingAllowed { finding, reason: reason.to_owned(), until: draft.now + SPARED });
     }
-    draft.emit(Fact::LiftOrdered { id, measure: given.restriction.measure, end_processes: false });
+    draft.emit(Fact::LiftOrdered { id, measure: given.restriction.measure, for_good: false });
 }
 
 /// Ends everything at once. Frozen programs are ended, not set free: nobody said that they were harmless.
@@ -102,11 +102,11 @@ fn dismiss(draft: &mut Draft, by: &str, number: Number, truth: &str) {
     }
 }
 
-fn lift_all(draft: &mut Draft, number: Number, end_processes: bool) {
+fn lift_all(draft: &mut Draft, number: Number, for_good: bool) {
     let Some(incident) = draft.incident(number) else { return };
     let standing: Vec<_> = incident.in_force().map(|g| (g.restriction.id, g.restriction.measure.clone())).collect();
     for (id, measure) in standing {
-        let end_processes = end_processes && matches!(measure, Measure::FreezeProcess { .. });
-        draft.emit(Fact::LiftOrdered { id, measure, end_processes });
+        let for_good = for_good && measure.catches();
+        draft.emit(Fact::LiftOrdered { id, measure, for_good });
     }
 }

@@ -150,7 +150,7 @@ fn without_effect(draft: &mut Draft, id: RestrictionId, what: String) {
     let measure = measure(draft, id);
     failed(draft, id, Failure::NoEffect(what));
     if let Some(measure) = measure {
-        draft.emit(Fact::LiftOrdered { id, measure, end_processes: false });
+        draft.emit(Fact::LiftOrdered { id, measure, for_good: false });
     }
 }
 
@@ -178,7 +178,7 @@ fn lifted(draft: &mut Draft, id: RestrictionId, seen: String) {
 
 fn lift_again(draft: &mut Draft, id: RestrictionId) {
     if let Some(measure) = measure(draft, id) {
-        draft.emit(Fact::LiftOrdered { id, measure, end_processes: false });
+        draft.emit(Fact::LiftOrdered { id, measure, for_good: false });
     }
 }
 

@@ -45,9 +45,11 @@ fn enter(draft: &mut Draft, number: Number, stage: Stage) {
     let Some(incident) = draft.incident(number) else { return };
     let closes = |m: &Measure| matches!(m, Measure::CloseSite { .. } | Measure::CloseAccount { .. });
     let opens: Vec<_> = standing(incident, |m| match stage {
-        Stage::Owner => matches!(m, Measure::FreezeProcess { .. }),
         Stage::Public => closes(m),
-        Stage::Mail => matches!(m, Measure::HoldMail { .. }),
+        Stage::Mail => matches!(m, Measure::HoldMail { .. } | Measure::RefuseMail),
+        // Whatever stops neither visitors nor mail opens first: the owner needs it for his work. A file that was set
+        // aside stays so: it was found to be planted, and its place was just verified without it.
+        Stage::Owner => !closes(m) && !matches!(m, Measure::HoldMail { .. } | Measure::RefuseMail),
     });
     // The owner's own stage also gives him time to look at his closed sites before everybody does.
     let waits = stage == Stage::Owner && incident.in_force().any(|g| closes(&g.restriction.measure));
@@ -60,8 +62,8 @@ fn enter(draft: &mut Draft, number: Number, stage: Stage) {
     }
     draft.emit(Fact::StageEntered { incident: number, stage });
     for (id, measure) in opens {
-        let end_processes = matches!(measure, Measure::FreezeProcess { .. });
-        draft.emit(Fact::LiftOrdered { id, measure, end_processes });
+        let for_good = measure.catches();
+        draft.emit(Fact::LiftOrdered { id, measure, for_good });
     }
 }
 

@@ -136,8 +136,8 @@ fn word(fact: &Fact) -> String {
         Fact::RestrictionOrdered { restriction, .. } => format!("order {}", restriction.measure.name()),
         Fact::RestrictionImposed { .. } => "imposed".into(),
         Fact::RestrictionFailed { why, .. } => format!("failed {why}"),
-        Fact::LiftOrdered { measure, end_processes, .. } => {
-            format!("lift {}{}", measure.name(), if *end_processes { " end" } else { "" })
+        Fact::LiftOrdered { measure, for_good, .. } => {
+            format!("lift {}{}", measure.name(), if *for_good { " end" } else { "" })
         }
         Fact::RestrictionLifted { .. } => "lifted".into(),
         Fact::LookOrdered { look, .. } => match look {

@@ -125,7 +125,7 @@ pub enum Fact {
         /// What it limited.
         measure: Measure,
         /// Frozen processes are ended, not thawed.
-        end_processes: bool,
+        for_good: bool,
     },
     /// It is gone, as seen from outside.
     RestrictionLifted {
@@ -321,8 +321,8 @@ impl Event {
             Fact::RestrictionOrdered { restriction, by_person } => {
                 Order::Act(Verb::Impose { restriction: restriction.clone(), by_person: *by_person })
             }
-            Fact::LiftOrdered { id, measure, end_processes } => {
-                Order::Act(Verb::Lift { restriction: *id, measure: measure.clone(), end_processes: *end_processes })
+            Fact::LiftOrdered { id, measure, for_good } => {
+                Order::Act(Verb::Lift { restriction: *id, measure: measure.clone(), for_good: *for_good })
             }
             Fact::PassOrdered { sites, pass, until, .. } => {
                 Order::Act(Verb::OpenPass { sites: sites.clone(), pass: *pass, until: *until })

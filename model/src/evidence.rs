@@ -132,9 +132,7 @@ pub fn printable(bytes: &[u8], bytes_max: usize) -> String {
     let mut out = String::with_capacity(bytes.len().min(bytes_max) + 8);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            let hidden = c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}');
-            match hidden {
+            match c.is_control() || hides(c) {
                 true if c.is_ascii() => out.push_str(&format!("\\x{:02x}", c as u32)),
                 true => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
                 false => out.push(c),
@@ -152,6 +150,11 @@ pub fn printable(bytes: &[u8], bytes_max: usize) -> String {
     }
     let half = bytes_max.saturating_sub('…'.len_utf8()) / 2;
     format!("{}…{}", &out[..out.floor_char_boundary(half)], &out[out.ceil_char_boundary(out.len() - half)..])
+}
+
+/// Bidi and zero-width marks: they are printed as nothing, or turn round what stands beside them.
+pub fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
 /// What a row named by its hash holds; each kind has its own time of deletion.

@@ -21,9 +21,11 @@ pub use event::{Event, Fact, Mode, PolicyHash, Stage, Trouble};
 pub use evidence::{Body, BodyKind, Evidence, FactKey, FactValue};
 pub use inventory::{AccountEntry, Contact, GateKey, Language, ProbeTarget, Role, Site, Unclear};
 pub use moment::{Moment, Span};
-pub use name::{AccountName, AccountRef, Domain, Hash, NameError, NoticeId, Number, QueueId, RestrictionId};
+pub use name::{
+    AccountName, AccountRef, Domain, FilePath, Hash, MailUser, NameError, NoticeId, Number, QueueId, RestrictionId,
+};
 pub use notice::{Delivery, NoticeKind};
 pub use order::{Failure, Input, Intent, IntentId, Look, Operator, Order, Outcome, Owner, Seen, Verb};
-pub use restriction::{Measure, ProcessRef, Restriction, Why, Wide};
+pub use restriction::{CronLine, FileRef, Login, MailScope, Measure, ProcessRef, Restriction, Why, Wide};
 pub use signal::{Class, Kind, Signal, Strength, Target};
 pub use verification::{Check, Checked, Verdict};

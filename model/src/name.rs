@@ -91,6 +91,109 @@ impl FromStr for Domain {
     }
 }
 
+/// The name under which somebody hands mail in (SASL user name, often the address): 1 to 254 printable ASCII
+/// characters without space, quotes, backslash, `/`, `:`, `#` or `$`, not beginning with `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MailUser(String);
+checked_text!(MailUser);
+
+impl FromStr for MailUser {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let inner = |b: u8| b.is_ascii_graphic() && !b"\"'\\/:#$`".contains(&b);
+        if text.is_empty() || text.len() > 254 || text.starts_with('-') || !text.bytes().all(inner) {
+            return refuse(text, "a mail user", "a name such as info@example.jp");
+        }
+        Ok(MailUser(text.to_owned()))
+    }
+}
+
+/// A path below a folder, as bytes, because a tenant's names are not always text: 1 to 4,000 bytes, components of
+/// 1 to 255 bytes that are neither `.` nor `..`.
+///
+/// As text, bytes that are not printable UTF-8 and `%` are written as `%` and two hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FilePath(Vec<u8>);
+
+impl FilePath {
+    /// Checks bytes as the kernel gave them.
+    pub fn new(bytes: &[u8]) -> Result<FilePath, NameError> {
+        let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part.len() <= 255;
+        if bytes.len() > 4000 || bytes.contains(&0) || !bytes.split(|b| *b == b'/').all(plain) {
+            return refuse(
+                &String::from_utf8_lossy(bytes),
+                "a path below a folder",
+                "a relative path without . and ..",
+            );
+        }
+        Ok(FilePath(bytes.to_vec()))
+    }
+
+    /// The bytes, for the kernel.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c.is_control() || c == '%' || crate::evidence::hides(c) {
+                    true => c.to_string().bytes().try_for_each(|b| write!(f, "%{b:02X}"))?,
+                    false => write!(f, "{c}")?,
+                }
+            }
+            chunk.invalid().iter().try_for_each(|b| write!(f, "%{b:02X}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for FilePath {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+        while let [first, more @ ..] = rest {
+            rest = more;
+            let byte = match (first, more) {
+                (b'%', [high, low, ..]) => {
+                    rest = &more[2..];
+                    std::str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
+                }
+                (b'%', _) => None,
+                (byte, _) => Some(*byte),
+            };
+            match byte {
+                Some(byte) => bytes.push(byte),
+                None => return refuse(text, "a path below a folder", "each % followed by two hexadecimal digits"),
+            }
+        }
+        FilePath::new(&bytes)
+    }
+}
+
+impl TryFrom<String> for FilePath {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<FilePath> for String {
+    fn from(path: FilePath) -> String {
+        path.to_string()
+    }
+}
+
 /// A Postfix queue id, short (hexadecimal) or long (base 52 and `z`): 5 to 40 letters and digits
 /// (postconf(5), `enable_long_queue_ids`). Never begins with `-`, so it is safe as a program argument.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

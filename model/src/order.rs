@@ -73,8 +73,9 @@ pub enum Verb {
         restriction: RestrictionId,
         /// What it limited.
         measure: Measure,
-        /// End the frozen processes instead of letting them run on (freeze-process only).
-        end_processes: bool,
+        /// Do not give back what was caught: frozen processes are ended, files stay set aside, the cron line stays
+        /// off. Anything else comes back exactly.
+        for_good: bool,
     },
     /// Let the owner's browser pass closed sites for a limited time.
     OpenPass {

@@ -22,6 +22,8 @@ pub const PACKET_MAX: usize = 64 * 1024;
 pub struct SiteHandle {
     /// Its name.
     pub domain: Domain,
+    /// Document root, absolute.
+    pub root: String,
     /// Its flag files.
     pub gates: Vec<GateKey>,
     /// Where it answers.
@@ -30,6 +32,7 @@ pub struct SiteHandle {
 
 /// core → act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, read from a packet and used up")]
 pub enum ToAct {
     /// Do this; `sites` has a handle for each site that the verb names.
     Do {
@@ -37,6 +40,8 @@ pub enum ToAct {
         intent: IntentId,
         /// The account.
         account: AccountRef,
+        /// The account's home, absolute; empty when it is not known (then no file of it is touched).
+        home: String,
         /// The verb.
         verb: Verb,
         /// Handles of the sites concerned.

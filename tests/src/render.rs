@@ -75,8 +75,8 @@ pub fn lines(names: &mut Names, events: &[Event]) -> Vec<String> {
                 let word = kebab(word.split('(').next().unwrap_or(""));
                 lines.push(format!("failed {}/{} {word}", names.of(id.incident), id.ordinal));
             }
-            Fact::LiftOrdered { id, measure: m, end_processes, .. } => {
-                let end = if *end_processes { " (ended)" } else { "" };
+            Fact::LiftOrdered { id, measure: m, for_good, .. } => {
+                let end = if *for_good { " (ended)" } else { "" };
                 lines.push(format!(
                     "lift {}/{} {}{end}",
                     names.of(id.incident),

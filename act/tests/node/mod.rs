@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use act::{Actor, Budgets, Clock, Config, Reach, Steps};
+use act::{Actor, Budgets, Clock, Config, LoginConfig, Reach, Steps};
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
 use model::{
     AccountRef, Domain, Failure, GateKey, Hash, IntentId, Measure, Moment, Number, ProcessRef, Restriction,
@@ -76,6 +76,11 @@ impl Node {
             unavailable: false,
             postfix: None,
             cgroups: true,
+            quarantine_dirs: vec![],
+            cron_spool: folder.path().join("cron"),
+            net: None,
+            logins: LoginConfig::default(),
+            disarmed: folder.path().join("disarmed"),
             core_uids: vec![rustix::process::geteuid().as_raw()],
         };
         let start = (Moment::parse("2026-03-21T02:46:53Z").unwrap(), Hash::of(b"boot"), 1000);
@@ -124,7 +129,7 @@ pub fn restriction(serial: u16, since: i64, measure: Measure) -> Restriction {
 }
 
 pub fn site(name: &str, gates: Vec<GateKey>) -> SiteHandle {
-    SiteHandle { domain: name.parse().unwrap(), gates, probes: vec![] }
+    SiteHandle { domain: name.parse().unwrap(), root: format!("/srv/{name}"), gates, probes: vec![] }
 }
 
 /// An order to impose, from outside of any person's hands.
@@ -133,8 +138,8 @@ pub fn impose(intent: u64, account: &AccountRef, restriction: &Restriction, site
     order(intent, account, verb, sites, None)
 }
 
-pub fn lift(intent: u64, account: &AccountRef, restriction: &Restriction, end_processes: bool) -> ToAct {
-    let verb = Verb::Lift { restriction: restriction.id, measure: restriction.measure.clone(), end_processes };
+pub fn lift(intent: u64, account: &AccountRef, restriction: &Restriction, for_good: bool) -> ToAct {
+    let verb = Verb::Lift { restriction: restriction.id, measure: restriction.measure.clone(), for_good };
     order(intent, account, verb, &[], None)
 }
 
@@ -150,13 +155,13 @@ pub fn open_pass(intent: u64, account: &AccountRef, sites: &[SiteHandle], pass: 
 
 pub fn order(intent: u64, account: &AccountRef, verb: Verb, sites: &[SiteHandle], pass: Option<PassKey>) -> ToAct {
     let (account, sites) = (account.clone(), sites.to_vec());
-    ToAct::Do { intent: IntentId(intent), account, verb, sites, pass, dry_run: false }
+    ToAct::Do { intent: IntentId(intent), account, home: String::new(), verb, sites, pass, dry_run: false }
 }
 
 pub fn dry(packet: ToAct) -> ToAct {
     match packet {
-        ToAct::Do { intent, account, verb, sites, pass, .. } => {
-            ToAct::Do { intent, account, verb, sites, pass, dry_run: true }
+        ToAct::Do { intent, account, home, verb, sites, pass, .. } => {
+            ToAct::Do { intent, account, home, verb, sites, pass, dry_run: true }
         }
         other => other,
     }

@@ -1,7 +1,7 @@
 //! The short phrases of a letter that are counted together from its content: what is stopped, what works, what was
 //! found, why it was urgent.
 
-use model::{Class, Evidence, FactKey, FactValue, Language, Measure, Moment, Strength, Wide};
+use model::{Class, Evidence, FactKey, FactValue, Language, Login, MailScope, Measure, Moment, Strength, Wide};
 
 use super::{About, FindingFacts, LetterContent, LiftWhen, Limit, SiteReason, SiteState, Task, Tool, Topic, Unseen};
 use crate::why::Cause;
@@ -207,7 +207,28 @@ fn round_two(number: i64) -> i64 {
 /// How far a restriction goes.
 pub fn scope(measure: &Measure, language: Language) -> String {
     match measure {
-        Measure::HoldMail { .. } => pick(language, "アカウント全体", "whole account").to_owned(),
+        Measure::ThrottleSource { sources } => {
+            let count = sources.len();
+            pick(language, format!("接続元{count}件"), counted(count, "address", "addresses"))
+        }
+        Measure::HoldMail { scope: MailScope::Mailbox(mailbox), .. } => mailbox.to_string(),
+        Measure::HoldMail { .. } | Measure::RefuseMail | Measure::BlockOutbound => {
+            pick(language, "アカウント全体", "whole account").to_owned()
+        }
+        Measure::DisableCronLine { .. } => pick(language, "1行", "1 line").to_owned(),
+        Measure::BlockScript { site, path } => format!("{site}/{path}"),
+        Measure::QuarantineFile { files, .. } => {
+            pick(language, format!("ファイル{}件", files.len()), counted(files.len(), "file", "files"))
+        }
+        Measure::EndSessions { site } => site.to_string(),
+        Measure::BlockLogin { logins } => {
+            let name = |login: &Login| match login {
+                Login::Shell => "SSH・SFTP".to_owned(),
+                Login::Ftp => "FTP".to_owned(),
+                Login::Mail(mailbox) => mailbox.to_string(),
+            };
+            joined(&logins.iter().map(name).collect::<Vec<_>>(), language)
+        }
         Measure::FreezeProcess { processes } => {
             let count = processes.len();
             pick(language, format!("プログラム{count}件"), counted(count, "program", "programs"))

@@ -83,7 +83,7 @@ fn restricted(language: Language) -> LetterContent {
         tools: vec![Tool::Ftp, Tool::Panel, Tool::Backup],
         restrictions: vec![
             limit(1, Measure::CloseSite { site: blog }, LiftWhen::Tasks(vec![1, 2])),
-            limit(2, Measure::HoldMail { queued: vec![] }, LiftWhen::After(1)),
+            limit(2, Measure::HoldMail { scope: model::MailScope::Local, queued: vec![] }, LiftWhen::After(1)),
         ],
         findings: vec![faked_name(), mass_mail()],
         detected: at("2026-03-21T11:46:53+09:00"),
@@ -321,7 +321,7 @@ fn false_alarm(language: Language) -> LetterContent {
     content.next_check = NextCheck::None;
     content.about = About::FalseAlarm(Mistake {
         undone: vec![Undone {
-            measure: Measure::HoldMail { queued: vec![] },
+            measure: Measure::HoldMail { scope: model::MailScope::Local, queued: vec![] },
             since,
             until: at("2026-03-21T15:07:00+09:00"),
         }],

@@ -39,7 +39,7 @@ fn terms() -> Vec<Phrase> {
         [
             Measure::AskOwner,
             Measure::PageOperator,
-            Measure::HoldMail { queued: vec![] },
+            Measure::HoldMail { scope: model::MailScope::Local, queued: vec![] },
             Measure::FreezeProcess { processes: vec![] },
             Measure::CloseSite { site },
             Measure::CloseAccount { sites: vec![], wide: Wide::Ordered },

@@ -12,7 +12,8 @@ use engine::{Incident, choose};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::order::Finding;
 use model::{
-    AccountEntry, AccountName, Class, Evidence, Kind, Language, Measure, Mode, Moment, Number, Strength, Trouble,
+    AccountEntry, AccountName, Class, Evidence, Kind, Language, MailScope, Measure, Mode, Moment, Number, Strength,
+    Trouble,
 };
 use owo_colors::OwoColorize;
 use sense::attribution::Accounts;
@@ -263,9 +264,28 @@ fn measure(measure: &Measure) -> Value {
         Measure::FreezeProcess { processes } => {
             out["pids"] = json!(processes.iter().map(|p| p.pid).collect::<Vec<_>>());
         }
-        Measure::HoldMail { .. } => out["scope"] = json!("local"),
-        Measure::CloseSite { site } => out["site"] = json!(site.as_str()),
-        Measure::CloseAccount { .. } | Measure::AskOwner | Measure::PageOperator => {}
+        Measure::HoldMail { scope: MailScope::Local, .. } => out["scope"] = json!("local"),
+        Measure::HoldMail { scope: MailScope::Mailbox(mailbox), .. } => {
+            out["scope"] = json!("mailbox");
+            out["mailbox"] = json!(mailbox.as_str());
+        }
+        Measure::HoldMail { scope: MailScope::Account { .. }, .. } => out["scope"] = json!("account"),
+        Measure::CloseSite { site } | Measure::EndSessions { site } => out["site"] = json!(site.as_str()),
+        Measure::BlockScript { site, path } => {
+            out["site"] = json!(site.as_str());
+            out["path"] = json!(path.to_string());
+        }
+        Measure::ThrottleSource { sources } => out["sources"] = json!(sources),
+        Measure::QuarantineFile { files, .. } => {
+            out["files"] = json!(files.iter().map(|f| f.path.to_string()).collect::<Vec<_>>());
+        }
+        Measure::BlockLogin { logins } => out["logins"] = json!(logins),
+        Measure::DisableCronLine { .. }
+        | Measure::RefuseMail
+        | Measure::BlockOutbound
+        | Measure::CloseAccount { .. }
+        | Measure::AskOwner
+        | Measure::PageOperator => {}
     }
     out
 }

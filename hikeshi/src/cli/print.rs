@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use engine::{Incident, State, Status};
-use model::{Delivery, Event, Fact, Look, Measure, NoticeKind, Stage, Verdict};
+use model::{Delivery, Event, Fact, Login, Look, MailScope, Measure, NoticeKind, Stage, Verdict};
 use owo_colors::OwoColorize;
 
 /// A table that fits the terminal.
@@ -51,10 +51,36 @@ pub fn status(status: &Status) -> String {
 /// A measure with what it covers.
 pub fn measure(measure: &Measure) -> String {
     match measure {
-        Measure::AskOwner | Measure::PageOperator => measure.name().into(),
-        Measure::HoldMail { queued } if queued.is_empty() => "hold-mail (all sendmail mail of the account)".into(),
-        Measure::HoldMail { queued } => {
-            format!("hold-mail (all sendmail mail of the account, {} queued)", queued.len())
+        Measure::AskOwner | Measure::PageOperator | Measure::RefuseMail | Measure::BlockOutbound => {
+            measure.name().into()
+        }
+        Measure::ThrottleSource { sources } => {
+            let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+            format!("throttle-source {}", sources.join(" "))
+        }
+        Measure::HoldMail { scope, queued } => {
+            let whose = match scope {
+                MailScope::Local => "all sendmail mail of the account".to_owned(),
+                MailScope::Mailbox(mailbox) => format!("mail of {mailbox}"),
+                MailScope::Account { .. } => "all mail of the account and its mailboxes".to_owned(),
+            };
+            let waiting = if queued.is_empty() { String::new() } else { format!(", {} queued", queued.len()) };
+            format!("hold-mail ({whose}{waiting})")
+        }
+        Measure::DisableCronLine { line } => format!("disable-cron-line (bytes {} to {})", line.start, line.end),
+        Measure::BlockScript { site, path } => format!("block-script {site}/{path}"),
+        Measure::QuarantineFile { files, .. } => {
+            let files: Vec<String> = files.iter().map(|f| f.path.to_string()).collect();
+            format!("quarantine-file {}", files.join(" "))
+        }
+        Measure::EndSessions { site } => format!("end-sessions {site}"),
+        Measure::BlockLogin { logins } => {
+            let name = |login: &Login| match login {
+                Login::Shell => "shell".to_owned(),
+                Login::Ftp => "ftp".to_owned(),
+                Login::Mail(mailbox) => mailbox.to_string(),
+            };
+            format!("block-login {}", logins.iter().map(name).collect::<Vec<_>>().join(" "))
         }
         Measure::FreezeProcess { processes } => {
             let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
@@ -109,8 +135,8 @@ pub fn event_line(event: &Event) -> String {
         }
         Fact::RestrictionImposed { id, seen } => format!("in force  {id} seen: {seen}"),
         Fact::RestrictionFailed { id, why } => format!("failed    {id} {why}"),
-        Fact::LiftOrdered { id, measure, end_processes } => {
-            let end = if *end_processes { " (programs ended)" } else { "" };
+        Fact::LiftOrdered { id, measure, for_good } => {
+            let end = if *for_good { " (for good)" } else { "" };
             format!("lift      {id} {}{end}", measure.name())
         }
         Fact::RestrictionLifted { id, seen } => format!("lifted    {id} seen: {seen}"),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use model::packet::ToCore;
-use model::{AccountName, Domain, Measure, Operator, ProcessRef, Wide};
+use model::{AccountName, Domain, MailScope, Measure, Operator, ProcessRef, Wide};
 
 use crate::cli::{Common, ask};
 use crate::exit::{Answer, CommandError};
@@ -45,7 +45,7 @@ enum What {
 /// Imposes it; the owner gets a notice.
 pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
     let measure = match args.what {
-        What::HoldMail => Measure::HoldMail { queued: Vec::new() },
+        What::HoldMail => Measure::HoldMail { scope: MailScope::Local, queued: Vec::new() },
         What::FreezeProcess { pids } => {
             Measure::FreezeProcess { processes: pids.into_iter().map(identify).collect::<Result<_, _>>()? }
         }

@@ -67,8 +67,8 @@ impl Core {
 
     fn send_act(&mut self, intent: &Intent, verb: Verb) -> Result<Sent, StoreError> {
         let domains: Vec<Domain> = match &verb {
-            Verb::Impose { restriction, .. } => sites_of(&restriction.measure),
-            Verb::Lift { measure, .. } => sites_of(measure),
+            Verb::Impose { restriction, .. } => restriction.measure.sites(),
+            Verb::Lift { measure, .. } => measure.sites(),
             Verb::OpenPass { sites, .. } => sites.clone(),
         };
         let pass = match &verb {
@@ -85,7 +85,9 @@ impl Core {
             _ => None,
         };
         let sites = self.handles(&intent.account.name, &domains)?;
-        let order = ToAct::Do { intent: intent.id, account: intent.account.clone(), verb, sites, pass, dry_run: false };
+        let home = self.home(&intent.account.name)?;
+        let account = intent.account.clone();
+        let order = ToAct::Do { intent: intent.id, account, home, verb, sites, pass, dry_run: false };
         Ok(self.lines.act.send(&order))
     }
 
@@ -130,11 +132,16 @@ impl Core {
         serde_json::from_slice(&body.bytes).ok()
     }
 
+    /// The account's home; empty when it is not known.
+    pub fn home(&self, account: &model::AccountName) -> Result<String, StoreError> {
+        Ok(self.store.account(account)?.map(|known| known.entry.home).unwrap_or_default())
+    }
+
     pub fn handles(&self, account: &model::AccountName, domains: &[Domain]) -> Result<Vec<SiteHandle>, StoreError> {
         let known = self.store.account(account)?;
         let sites = known.map(|k| k.entry.sites).unwrap_or_default();
         let wanted = sites.into_iter().filter(|s| domains.contains(&s.domain));
-        Ok(wanted.map(|s| SiteHandle { domain: s.domain, gates: s.gates, probes: s.probes }).collect())
+        Ok(wanted.map(|s| SiteHandle { domain: s.domain, root: s.root, gates: s.gates, probes: s.probes }).collect())
     }
 
     /// A letter leaves when what it speaks of is settled; it is stored before it leaves.
@@ -309,19 +316,10 @@ fn patience(order: &Order) -> u8 {
         Verb::Impose { restriction: model::Restriction { measure, .. }, .. } | Verb::Lift { measure, .. } => {
             match measure {
                 model::Measure::FreezeProcess { .. } => 1,
-                model::Measure::HoldMail { .. } => 2,
+                model::Measure::HoldMail { .. } | model::Measure::EndSessions { .. } => 2,
                 _ => 0,
             }
         }
-    }
-}
-
-/// The sites that a measure closes.
-pub fn sites_of(measure: &model::Measure) -> Vec<Domain> {
-    match measure {
-        model::Measure::CloseSite { site } => vec![site.clone()],
-        model::Measure::CloseAccount { sites, .. } => sites.clone(),
-        _ => Vec::new(),
     }
 }
 

@@ -305,10 +305,11 @@ impl Core {
         for (account, intent, restriction) in drifted {
             let Some(intent) = intent.filter(|id| !self.refused.contains(id)) else { continue };
             tracing::warn!(%account, restriction = %restriction.id, "decided but not real; imposed again");
-            let domains = super::dispatch::sites_of(&restriction.measure);
+            let domains = restriction.measure.sites();
             let sites = self.handles(&account.name, &domains)?;
             let verb = model::Verb::Impose { restriction, by_person: true };
-            self.lines.act.send(&ToAct::Do { intent, account, verb, sites, pass: None, dry_run: false });
+            let home = self.home(&account.name)?;
+            self.lines.act.send(&ToAct::Do { intent, account, home, verb, sites, pass: None, dry_run: false });
         }
         self.send_frozen();
         Ok(())
@@ -453,10 +454,12 @@ impl Core {
         let number = model::Number::new(self.clock.now(), 0);
         let id = model::RestrictionId { incident: number, ordinal: 1 };
         let why = model::Why { rule: "dry-run".into(), findings: vec![] };
-        let sites = self.handles(&who.name, &super::dispatch::sites_of(&measure))?;
+        let sites = self.handles(&who.name, &measure.sites())?;
         let restriction = model::Restriction { id, measure, since: self.clock.now(), why };
         let verb = model::Verb::Impose { restriction, by_person: true };
-        match self.lines.act.send(&ToAct::Do { intent, account: who, verb, sites, pass: None, dry_run: true }) {
+        let home = self.home(&who.name)?;
+        let order = ToAct::Do { intent, account: who, home, verb, sites, pass: None, dry_run: true };
+        match self.lines.act.send(&order) {
             Sent::Yes => drop(self.asked.insert(intent, asker)),
             _ => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
         }

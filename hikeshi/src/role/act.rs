@@ -66,6 +66,11 @@ impl Config {
                 hold_file: self.mail.hold_file.0.clone(),
             }),
             cgroups: !handed,
+            quarantine_dirs: Vec::new(),
+            cron_spool: "/var/spool/cron/crontabs".into(),
+            net: None,
+            logins: act::LoginConfig::default(),
+            disarmed: self.paths.etc.0.join("disarmed"),
             core_uids: vec![rustix::process::geteuid().as_raw()],
         }
     }

@@ -94,7 +94,7 @@ impl Draw {
         match self.below(6) {
             0 => Measure::AskOwner,
             1 => Measure::PageOperator,
-            2 => Measure::HoldMail { queued: self.some(Self::queue_id) },
+            2 => Measure::HoldMail { scope: model::MailScope::Local, queued: self.some(Self::queue_id) },
             3 => Measure::FreezeProcess { processes: self.some(Self::process) },
             4 => Measure::CloseSite { site: self.domain() },
             _ => Measure::CloseAccount {
@@ -204,7 +204,7 @@ impl Draw {
             4 => Fact::RestrictionOrdered { restriction: self.restriction(), by_person: self.coin() },
             5 => Fact::RestrictionImposed { id: self.restriction_id(), seen: self.text() },
             6 => Fact::RestrictionFailed { id: self.restriction_id(), why: self.failure() },
-            7 => Fact::LiftOrdered { id: self.restriction_id(), measure: self.measure(), end_processes: self.coin() },
+            7 => Fact::LiftOrdered { id: self.restriction_id(), measure: self.measure(), for_good: self.coin() },
             8 => Fact::RestrictionLifted { id: self.restriction_id(), seen: self.text() },
             9 => {
                 Fact::PassOrdered { incident, sites: self.some(Self::domain), pass: self.hash(), until: self.moment() }

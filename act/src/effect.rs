@@ -1,0 +1,461 @@
+//! What each measure does to the node: plan, apply, look, take back. One arm a measure; the work is in its own file.
+//!
+//! Flags, tables, lists and sets are written anew from what the journal wants, so they need no undo record. Processes,
+//! files and cron lines are single things: their undo record is planned, journalled, and only then used.
+
+use std::net::IpAddr;
+
+use model::packet::SiteHandle;
+use model::{
+    AccountRef, Domain, Failure, FilePath, GateKey, Login, MailScope, Measure, Moment, Restriction, RestrictionId,
+};
+
+use crate::actor::{Actor, Order};
+use crate::freeze::{Ice, cage_name};
+use crate::gate::{self, Answer, Facts};
+use crate::journal::{Effect, Held, Means, Record, Standing};
+use crate::mail::{HoldLine, Mail};
+use crate::net::Net;
+
+impl Actor {
+    /// Everything that can be checked without changing anything, and what would be changed.
+    pub(crate) fn plan(&self, order: &Order, restriction: &Restriction) -> Result<Effect, Failure> {
+        let account = &order.account;
+        match &restriction.measure {
+            Measure::CloseSite { site } => Ok(Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?)),
+            Measure::CloseAccount { sites, .. } => Ok(Effect::Gates(gates(&order.sites, sites)?)),
+            Measure::BlockScript { site, path } => {
+                let keys = gates(&order.sites, std::slice::from_ref(site))?;
+                keys.iter()
+                    .try_for_each(|key| gate::script(key, path, Answer::Forbidden).map(drop))
+                    .map_err(Failure::Error)?;
+                Ok(Effect::Scripts(keys, path.clone()))
+            }
+            Measure::HoldMail { scope, queued } => {
+                self.mail()?.check(scope, queued).map_err(Failure::Error)?;
+                Ok(Effect::Hold(scope.clone(), queued.clone()))
+            }
+            Measure::RefuseMail => {
+                self.mail()?.check_refuse().map_err(Failure::Error)?;
+                Ok(Effect::Refuse)
+            }
+            Measure::FreezeProcess { processes } => {
+                let (found, _) = self.ice.check(account, processes)?;
+                Ok(Effect::Freeze(self.ice.means(), found))
+            }
+            Measure::DisableCronLine { line } => Ok(Effect::Cron(self.cron.plan(account, restriction.id, line)?)),
+            Measure::QuarantineFile { files, of } => {
+                self.file_budget(account, files.len() as u64, *of)?;
+                Ok(Effect::Files(order.home.clone(), self.files.plan(account, restriction.id, &order.home, files)?))
+            }
+            Measure::EndSessions { site } => {
+                let handle = order.sites.iter().find(|handle| handle.domain == *site);
+                let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
+                Ok(Effect::Sessions(handle.root.clone()))
+            }
+            Measure::BlockLogin { logins } => {
+                self.logins.check(account, logins).map_err(Failure::Error)?;
+                Ok(Effect::Logins(logins.clone()))
+            }
+            Measure::BlockOutbound => {
+                self.net()?.check().map_err(Failure::Error)?;
+                Ok(Effect::Outbound)
+            }
+            Measure::ThrottleSource { sources } => {
+                let net = self.net()?;
+                net.check().map_err(Failure::Error)?;
+                net.may_slow(sources).map_err(Failure::Guard)?;
+                let lasts = restriction.measure.lasts().unwrap_or(model::Span::hours(1));
+                Ok(Effect::Sources(sources.clone(), self.now() + lasts))
+            }
+            Measure::AskOwner | Measure::PageOperator => {
+                Err(Failure::Error(format!("{} changes nothing here; the desk does it", restriction.measure.name())))
+            }
+        }
+    }
+
+    /// Makes the effect real and tests it. May be repeated.
+    pub(crate) fn apply(&mut self, held: &Held) -> Result<String, Failure> {
+        let (id, account) = (held.restriction.id, &held.account);
+        match &held.effect {
+            Effect::Gates(keys) => {
+                for key in keys {
+                    self.set_gate(key, None).map_err(Failure::Error)?;
+                    self.step("impose: one flag");
+                }
+            }
+            Effect::Scripts(keys, path) => {
+                for key in keys {
+                    self.set_script(key, path, None).map_err(Failure::Error)?;
+                    self.step("impose: one script flag");
+                }
+            }
+            Effect::Hold(scope, queued) => return self.hold(held, scope, queued),
+            Effect::Refuse => {
+                let wanted = self.refused(None);
+                self.mail()?.set_refused(&wanted).map_err(Failure::Error)?;
+                self.step("impose: mail refused");
+            }
+            Effect::Freeze(..) => return self.freeze(held),
+            Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
+            Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
+            Effect::Sessions(root) => return crate::sessions::end(account, root),
+            Effect::Logins(_) => {
+                let wanted = self.wanted_logins(None);
+                self.logins.set(&wanted).map_err(Failure::Error)?;
+                self.step("impose: logins denied");
+            }
+            Effect::Outbound | Effect::Sources(..) => {
+                let (uids, sources) = self.wanted_net(None);
+                self.net()?.set(&uids, &sources).map_err(Failure::Error)?;
+                self.step("impose: packet filter set");
+            }
+        }
+        self.step("impose: before the test");
+        match self.look(held) {
+            (true, what) => Ok(what),
+            (false, what) => Err(Failure::NoEffect(format!("{what}; taken back"))),
+        }
+    }
+
+    /// Removes the effect, as far as no other restriction wants it. May be repeated.
+    pub(crate) fn take_back(&mut self, held: &Held) -> Result<String, String> {
+        let (id, account) = (held.restriction.id, &held.account);
+        let for_good = held.standing == Standing::Lifting { for_good: true };
+        match &held.effect {
+            Effect::Gates(keys) => {
+                let mut closed = 0;
+                for key in keys {
+                    closed += usize::from(self.set_gate(key, Some(id))?);
+                    self.step("lift: one flag");
+                }
+                let by_others =
+                    if closed == 0 { String::new() } else { format!(", {closed} still closed by another restriction") };
+                Ok(format!("{} flags lifted{by_others}", keys.len() - closed))
+            }
+            Effect::Scripts(keys, path) => {
+                for key in keys {
+                    self.set_script(key, path, Some(id))?;
+                    self.step("lift: one script flag");
+                }
+                Ok(format!("{path} answers again"))
+            }
+            Effect::Hold(scope, queued) => {
+                let wanted = self.held_mail(Some(id));
+                let failed = held.standing == Standing::Imposing;
+                let mail = self.mail().map_err(|e| e.to_string())?;
+                mail.set(&wanted)?;
+                let still = wanted.iter().any(|line| line.account == *account && line.scope == *scope);
+                if failed && !still {
+                    mail.hold_queued(queued, false)?;
+                }
+                let on_hold = mail.on_hold()?;
+                self.step("lift: mail flows");
+                let still = if still { ", still held by another restriction" } else { "" };
+                Ok(format!(
+                    "hold line of uid {} lifted{still}; {on_hold} messages of all accounts stay on hold",
+                    held.account.uid
+                ))
+            }
+            Effect::Refuse => {
+                let wanted = self.refused(Some(id));
+                self.mail().map_err(|e| e.to_string())?.set_refused(&wanted)?;
+                Ok(format!("uid {} may hand in mail again", account.uid))
+            }
+            Effect::Freeze(means, caught) => {
+                let done = self.ice.let_go(&cage_name(id), *means, account, caught, for_good)?;
+                self.step("lift: processes let go");
+                Ok(format!("{done} processes {}", if for_good { "ended" } else { "go on" }))
+            }
+            Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
+            Effect::Files(home, moved) => self.files.take_back(account, id, home, moved, &mut self.steps),
+            Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
+            Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
+            Effect::Logins(_) => {
+                let wanted = self.wanted_logins(Some(id));
+                self.logins.set(&wanted)?;
+                self.step("lift: logins allowed");
+                Ok("logins allowed, as far as no other restriction denies them".into())
+            }
+            Effect::Outbound | Effect::Sources(..) => {
+                let (uids, sources) = self.wanted_net(Some(id));
+                self.net().map_err(|e| e.to_string())?.set(&uids, &sources)?;
+                self.step("lift: packet filter set");
+                Ok("connections open again, as far as no other restriction blocks them".into())
+            }
+        }
+    }
+
+    /// Whether the effect is really there, in words.
+    pub(crate) fn look(&self, held: &Held) -> (bool, String) {
+        let account = &held.account;
+        let told = |is: Result<bool, String>, there: String, else_: &str| match is {
+            Ok(true) => (true, there),
+            Ok(false) => (false, else_.to_owned()),
+            Err(why) => (false, why),
+        };
+        match &held.effect {
+            Effect::Gates(keys) => {
+                let there = keys.iter().filter(|key| {
+                    self.page(key, None).is_some_and(|page| gate::holds(&self.gate, key, self.answer_kind(), &page))
+                });
+                let there = there.count();
+                (there == keys.len() && there > 0, format!("{there} of {} flags there", keys.len()))
+            }
+            Effect::Scripts(keys, path) => {
+                let there = keys.iter().filter(|key| {
+                    let page = self.script_page(key, path, None);
+                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, self.answer_kind(), &page))
+                });
+                let there = there.count();
+                (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
+            }
+            Effect::Hold(..) => {
+                let is = self.mail().map_err(|e| e.to_string()).and_then(|mail| mail.is_set(&self.held_mail(None)));
+                told(is, format!("hold line of uid {} there", account.uid), "hold table changed by somebody else")
+            }
+            Effect::Refuse => {
+                let is = self.mail().map_err(|e| e.to_string());
+                let is = is.and_then(|mail| mail.is_refused(&self.refused(None)));
+                told(is, format!("uid {} may hand in no mail", account.uid), "table changed by somebody else")
+            }
+            Effect::Freeze(means, caught) => {
+                match self.ice.stands(&cage_name(held.restriction.id), *means, account, caught) {
+                    Ok((_, 0)) => (false, "no process is left".into()),
+                    Ok((still, count)) => {
+                        (still, format!("{}{}, {count} processes", if still { "" } else { "not " }, still_by(*means)))
+                    }
+                    Err(why) => (false, why),
+                }
+            }
+            Effect::Files(home, moved) => self.files.look(account, held.restriction.id, home, moved),
+            Effect::Cron(splice) => self.cron.look(account, splice),
+            Effect::Sessions(_) => (true, "everyone was signed out once".into()),
+            Effect::Logins(_) => {
+                let is = self.logins.is_set(&self.wanted_logins(None));
+                told(is, "logins denied".into(), "a deny list was changed by somebody else")
+            }
+            Effect::Sources(_, until) if *until <= self.now() => (true, format!("ended by itself at {until}")),
+            Effect::Outbound | Effect::Sources(..) => {
+                let (uids, sources) = self.wanted_net(None);
+                let is = self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources));
+                told(is, "packet filter set".into(), "the packet filter was changed by somebody else")
+            }
+        }
+    }
+
+    /// What an order to impose this would do, one line a step.
+    pub(crate) fn steps_of(&self, order: &Order, effect: &Effect) -> Result<Vec<String>, Failure> {
+        let uid = order.account.uid;
+        let below_gate = |path: Result<String, String>| {
+            path.map(|path| format!("write {}", self.config.gate_dir.join(path).display())).map_err(Failure::Error)
+        };
+        match effect {
+            Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
+            Effect::Scripts(keys, path) => {
+                keys.iter().map(|key| below_gate(gate::script(key, path, self.answer_kind()))).collect()
+            }
+            Effect::Hold(scope, queued) => {
+                let whose = match scope {
+                    MailScope::Local => format!("uid {uid}"),
+                    MailScope::Mailbox(mailbox) => mailbox.to_string(),
+                    MailScope::Account { domains } => format!("uid {uid} and mailboxes of {} domains", domains.len()),
+                };
+                Ok(vec![
+                    format!("hold new mail of {whose}"),
+                    "postfix reload".to_owned(),
+                    format!("put {} waiting messages on hold", queued.len()),
+                ])
+            }
+            Effect::Refuse => Ok(vec![format!("refuse mail that uid {uid} hands to sendmail, form mail too")]),
+            Effect::Freeze(means, found) => {
+                let pids: Vec<String> = found.iter().map(|c| c.process.pid.to_string()).collect();
+                Ok(vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))])
+            }
+            Effect::Files(home, moved) => {
+                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.path())).collect())
+            }
+            Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
+            Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),
+            Effect::Logins(logins) => {
+                Ok(logins.iter().map(|login| format!("deny {login:?} of {}", order.account)).collect())
+            }
+            Effect::Outbound => Ok(vec![format!("block connections that uid {uid} opens, mail ports on loopback too")]),
+            Effect::Sources(sources, until) => {
+                Ok(sources.iter().map(|source| format!("slow down {source} until {until}")).collect())
+            }
+        }
+    }
+
+    fn hold(&mut self, held: &Held, scope: &MailScope, queued: &[model::QueueId]) -> Result<String, Failure> {
+        let wanted = self.held_mail(None);
+        self.mail()?.set(&wanted).map_err(Failure::Error)?;
+        self.step("impose: mail held");
+        let moved = self.mail()?.hold_queued(queued, true).map_err(Failure::Error)?;
+        self.step("impose: queue held");
+        let uid = held.account.uid;
+        if !self.mail()?.would_hold(uid, scope).map_err(Failure::Error)? {
+            return Err(Failure::NoEffect(format!("Postfix's table does not hold mail of uid {uid}; taken back")));
+        }
+        Ok(format!("mail of uid {uid} is held; {moved} of {} waiting messages put on hold", queued.len()))
+    }
+
+    fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
+        let id = held.restriction.id;
+        let name = cage_name(id);
+        let account = &held.account;
+        let Effect::Freeze(means, mut batch) = held.effect.clone() else {
+            return Err(Failure::Error("not a freeze".into()));
+        };
+        let mut all = batch.clone();
+        for _ in 0..Ice::ROUNDS_MAX {
+            self.ice.stop(&name, means, account, &batch).map_err(Failure::Error)?;
+            self.step("impose: one batch stopped");
+            batch = self.ice.children(account, &all);
+            if batch.is_empty() {
+                break;
+            }
+            self.write(Record::Caught(id, means, batch.clone()))?;
+            all.extend(batch.iter().cloned());
+            self.step("impose: children journalled");
+        }
+        if !batch.is_empty() {
+            return Err(Failure::NoEffect(
+                "new children appear faster than they can be stopped; close the site first".into(),
+            ));
+        }
+        if !self.ice.settles(&name, means, account, &all) {
+            return Err(Failure::NoEffect("the processes do not stand still; taken back".into()));
+        }
+        let (_, still) = self.ice.stands(&name, means, account, &all).map_err(Failure::Error)?;
+        if still == 0 {
+            return Err(Failure::Gone("all of the processes ended before they stood still".into()));
+        }
+        let Measure::FreezeProcess { processes } = &held.restriction.measure else { return Ok(String::new()) };
+        let gone: Vec<String> =
+            processes.iter().filter(|p| !all.iter().any(|c| c.process == **p)).map(|p| p.pid.to_string()).collect();
+        let gone = if gone.is_empty() {
+            String::new()
+        } else {
+            format!("; gone before or not to be touched: pid {}", gone.join(" "))
+        };
+        Ok(format!("{}, {still} processes{gone}", still_by(means)))
+    }
+
+    /// Writes or removes one flag from what the journal wants; true when it is (still) closed.
+    fn set_gate(&self, key: &GateKey, except: Option<RestrictionId>) -> Result<bool, String> {
+        let page = self.page(key, except);
+        gate::set(&self.gate, key, self.answer_kind(), page.as_deref())?;
+        Ok(page.is_some())
+    }
+
+    /// The page of a vhost: that of the oldest restriction that closes it.
+    fn page(&self, key: &GateKey, except: Option<RestrictionId>) -> Option<String> {
+        let wanted = self.book().wanted(except);
+        let oldest = wanted.iter().find(|h| matches!(&h.effect, Effect::Gates(keys) if keys.contains(key)))?;
+        let Restriction { id, since, .. } = oldest.restriction;
+        let facts = Facts { number: id.incident, since, portal: &self.config.portal };
+        Some(gate::page(&facts, self.answer_kind()))
+    }
+
+    /// Writes or removes the flag of one path from what the journal wants.
+    fn set_script(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Result<(), String> {
+        let page = self.script_page(key, path, except);
+        gate::set_script(&self.gate, key, path, self.answer_kind(), page.as_deref())
+    }
+
+    fn script_page(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Option<String> {
+        let wanted = self.book().wanted(except);
+        let blocks =
+            |held: &&&Held| matches!(&held.effect, Effect::Scripts(keys, p) if p == path && keys.contains(key));
+        let oldest = wanted.iter().find(blocks)?;
+        let Restriction { id, since, .. } = oldest.restriction;
+        let facts = Facts { number: id.incident, since, portal: &self.config.portal };
+        Some(gate::page(&facts, self.answer_kind()))
+    }
+
+    fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {
+        let wanted = self.book().wanted(except);
+        let line = |held: &&Held| match &held.effect {
+            Effect::Hold(scope, _) => Some(HoldLine {
+                account: held.account.clone(),
+                scope: scope.clone(),
+                number: held.restriction.id.incident,
+            }),
+            _ => None,
+        };
+        wanted.iter().filter_map(line).collect()
+    }
+
+    fn refused(&self, except: Option<RestrictionId>) -> Vec<AccountRef> {
+        let wanted = self.book().wanted(except);
+        wanted.iter().filter(|held| held.effect == Effect::Refuse).map(|held| held.account.clone()).collect()
+    }
+
+    fn wanted_logins(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Login)> {
+        let wanted = self.book().wanted(except);
+        let lines = wanted.iter().filter_map(|held| match &held.effect {
+            Effect::Logins(logins) => Some(logins.iter().map(|login| (held.account.clone(), login.clone()))),
+            _ => None,
+        });
+        lines.flatten().collect()
+    }
+
+    fn wanted_net(&self, except: Option<RestrictionId>) -> (Vec<u32>, Vec<(IpAddr, Moment)>) {
+        let (mut uids, mut sources) = (Vec::new(), Vec::new());
+        for held in self.book().wanted(except) {
+            match &held.effect {
+                Effect::Outbound => uids.push(held.account.uid),
+                Effect::Sources(addresses, until) if *until > self.now() => {
+                    sources.extend(addresses.iter().map(|address| (*address, *until)));
+                }
+                _ => {}
+            }
+        }
+        (uids, sources)
+    }
+
+    fn answer_kind(&self) -> Answer {
+        if self.config.unavailable { Answer::Unavailable } else { Answer::Forbidden }
+    }
+
+    fn mail(&self) -> Result<&Mail, Failure> {
+        let missing = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
+        self.mail.as_ref().ok_or_else(|| Failure::Error(missing.into()))
+    }
+
+    fn net(&self) -> Result<&Net, Failure> {
+        let missing = "no packet filter is configured here; install nftables and set [net] in hikeshi.toml";
+        self.net.as_ref().ok_or_else(|| Failure::Error(missing.into()))
+    }
+}
+
+/// The flag keys of these sites; a site that nothing can close is an error, not a smaller restriction.
+pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<GateKey>, Failure> {
+    let mut keys = Vec::new();
+    for site in sites {
+        let handle = handles.iter().find(|handle| handle.domain == *site);
+        let Some(handle) = handle.filter(|handle| !handle.gates.is_empty()) else {
+            return Err(Failure::Error(format!(
+                "{site} has no gate on this node; run `hikeshi setup` for its web server"
+            )));
+        };
+        for key in &handle.gates {
+            gate::flag(key, Answer::Forbidden).map_err(Failure::Error)?;
+            if !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+    }
+    match keys.is_empty() {
+        true => Err(Failure::Error("no site was named; nothing to close".into())),
+        false => Ok(keys),
+    }
+}
+
+fn still_by(means: Means) -> &'static str {
+    match means {
+        Means::Cage => "cgroup frozen",
+        Means::Signal => "stopped by signal",
+    }
+}
