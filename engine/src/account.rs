@@ -139,6 +139,7 @@ impl Account {
                         status,
                         intent: None,
                         untold: false,
+                        kept: false,
                     });
                 }
             }
@@ -152,6 +153,7 @@ impl Account {
                         status,
                         intent: Some(id),
                         untold: false,
+                        kept: false,
                     });
                     i.stage = None; // trouble during a release: what was reached no longer counts
                 }
@@ -164,7 +166,10 @@ impl Account {
                 self.answered(|w| matches!(w, Waiting::Impose(r) | Waiting::Probe(r, true) if r == id));
                 self.set(*id, Status::Failed(why.clone()));
             }
-            Fact::LiftOrdered { id: restriction, .. } => {
+            Fact::LiftOrdered { id: restriction, for_good, .. } => {
+                if let Some(given) = self.given_mut(*restriction) {
+                    given.kept = *for_good;
+                }
                 self.answered(|w| matches!(w, Waiting::Lift(r) if r == restriction));
                 self.waiting.insert(id, Waiting::Lift(*restriction));
                 if !matches!(self.given_mut(*restriction).map(|g| &g.status), Some(Status::Failed(_))) {

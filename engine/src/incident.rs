@@ -55,6 +55,8 @@ pub struct Given {
     pub intent: Option<IntentId>,
     /// A letter was written while this was still unseen, so it does not tell of it.
     pub untold: bool,
+    /// Its newest lift does not give back what was caught.
+    pub kept: bool,
 }
 
 impl Given {

@@ -3,7 +3,7 @@
 use model::{Fact, Hash, Measure, NoticeKind, Number, Operator, Restriction, RestrictionId, Span, Trouble, Why};
 
 use crate::draft::Draft;
-use crate::incident::Status;
+use crate::incident::{Given, Status};
 use crate::weigh;
 
 /// After a person lifted a restriction, the same findings impose nothing for so long.
@@ -14,6 +14,7 @@ pub fn obey(draft: &mut Draft, by: &str, what: Operator) {
         Operator::Confirm(number) => confirm(draft, by, number),
         Operator::Impose { measure, reason } => impose(draft, by, measure, &reason),
         Operator::Lift { restriction, reason } => lift(draft, by, restriction, &reason),
+        Operator::Undo { incident, only, reason } => undo(draft, by, incident, &only, &reason),
         Operator::Release { incident, reason } => release(draft, by, incident, &reason),
         Operator::Dismiss { incident, truth } => dismiss(draft, by, incident, &truth),
         Operator::Uphold { incident, reason } => {
@@ -79,6 +80,31 @@ fn lift(draft: &mut Draft, by: &str, id: RestrictionId, reason: &str) {
     draft.emit(Fact::LiftOrdered { id, measure: given.restriction.measure, for_good: false });
 }
 
+/// The last one first: a site opens before the file that was found in it comes back, and the mail before the program
+/// that sent it goes on.
+fn undo(draft: &mut Draft, by: &str, number: Number, only: &[RestrictionId], reason: &str) {
+    let Some(incident) = draft.incident(number) else { return };
+    let wanted = incident.restrictions.iter().rev().filter(|g| only.is_empty() || only.contains(&g.restriction.id));
+    let back: Vec<Restriction> = wanted.filter(|g| g.in_force() || is_kept(g)).map(|g| g.restriction.clone()).collect();
+    if back.is_empty() {
+        return;
+    }
+    acted(draft, by, Some(number), "undo", reason);
+    for Restriction { id, measure, why, .. } in back {
+        for finding in why.findings {
+            draft.emit(Fact::FindingAllowed { finding, reason: reason.to_owned(), until: draft.now + SPARED });
+        }
+        draft.emit(Fact::LiftOrdered { id, measure, for_good: false });
+    }
+}
+
+/// What a release left set aside: a program that was ended does not come back, a file does.
+fn is_kept(given: &Given) -> bool {
+    given.kept
+        && matches!(given.status, Status::Lifted(_))
+        && matches!(given.restriction.measure, Measure::QuarantineFile { .. } | Measure::DisableCronLine { .. })
+}
+
 /// Ends everything at once. Frozen programs are ended, not set free: nobody said that they were harmless.
 fn release(draft: &mut Draft, by: &str, number: Number, reason: &str) {
     if draft.incident(number).is_none_or(|i| !i.is_open()) {
@@ -104,8 +130,9 @@ fn dismiss(draft: &mut Draft, by: &str, number: Number, truth: &str) {
 
 fn lift_all(draft: &mut Draft, number: Number, for_good: bool) {
     let Some(incident) = draft.incident(number) else { return };
-    let standing: Vec<_> = incident.in_force().map(|g| (g.restriction.id, g.restriction.measure.clone())).collect();
-    for (id, measure) in standing {
+    let back = incident.restrictions.iter().filter(|g| g.in_force() || (!for_good && is_kept(g)));
+    let back: Vec<_> = back.map(|g| (g.restriction.id, g.restriction.measure.clone())).collect();
+    for (id, measure) in back {
         let for_good = for_good && measure.catches();
         draft.emit(Fact::LiftOrdered { id, measure, for_good });
     }

@@ -325,6 +325,59 @@ fn a_false_alarm_is_undone_apologised_for_and_never_repeated() {
     play.said(expect!["ignore FakedName"]);
 }
 
+fn file() -> Measure {
+    let path = FilePath::new(b"www/x.php").unwrap();
+    let file = FileRef { path, dev: 1, ino: 2, size: 3, changed_ns: 4, hash: Hash::of(b"x") };
+    Measure::QuarantineFile { files: vec![file], of: 100 }
+}
+
+#[test]
+fn undo_takes_the_last_first_and_gives_back_what_a_release_set_aside() {
+    let mut play = Play::new(Mode::Enforce);
+    for measure in [file(), Measure::BlockOutbound, Measure::CloseSite { site: "blog".parse().unwrap() }] {
+        play.operator(Operator::Impose { measure, reason: "seen".into() });
+        play.answer();
+    }
+    let incident = play.number();
+    play.operator(Operator::Release { incident, reason: "talked".into() });
+    play.answer();
+    assert_eq!(play.state(), State::Closed);
+    play.heard.clear();
+    play.operator(Operator::Undo { incident, only: vec![], reason: "was ours".into() });
+    play.answer();
+    // Only the file was kept; the site and the connections were open already.
+    play.said(expect!["OperatorActed; lift quarantine-file; lifted"]);
+    play.operator(Operator::Undo { incident, only: vec![], reason: "again".into() });
+    play.said(expect![""]);
+    let mut play = Play::new(Mode::Enforce);
+    for measure in [file(), Measure::BlockOutbound, Measure::CloseSite { site: "blog".parse().unwrap() }] {
+        play.operator(Operator::Impose { measure, reason: "seen".into() });
+        play.answer();
+    }
+    play.heard.clear();
+    let second = RestrictionId { incident, ordinal: 2 };
+    play.operator(Operator::Undo { incident, only: vec![second], reason: "this one".into() });
+    play.answer();
+    play.said(expect!["OperatorActed; lift block-outbound; lifted"]);
+    play.operator(Operator::Undo { incident, only: vec![], reason: "the rest".into() });
+    play.answer();
+    play.said(expect!["OperatorActed; lift close-site; lift quarantine-file; probe; lifted; lifted; closed verified=false; notice Released; NoticeSeen"]);
+}
+
+#[test]
+fn a_slowed_source_is_free_again_after_an_hour() {
+    let mut play = Play::new(Mode::Enforce);
+    let measure = Measure::ThrottleSource { sources: vec!["192.0.2.7".parse().unwrap()] };
+    play.operator(Operator::Impose { measure, reason: "crawler".into() });
+    play.answer();
+    play.heard.clear();
+    play.wait(Span::minutes(59));
+    play.said(expect![""]);
+    play.wait(Span::minutes(1));
+    play.answer();
+    play.said(expect!["lift throttle-source; lifted; closed verified=false; notice Released; NoticeSeen"]);
+}
+
 #[test]
 fn a_relapse_is_a_new_incident_that_names_the_earlier_one() {
     let mut play = Play::new(Mode::Enforce);

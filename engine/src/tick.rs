@@ -29,6 +29,18 @@ fn open(draft: &mut Draft, number: Number) {
         draft.call(number, Measure::PageOperator, "order-unseen");
     }
     let Some(incident) = draft.incident(number) else { return };
+    let over: Vec<_> = incident
+        .restrictions
+        .iter()
+        .filter(
+            |g| matches!(g.status, Status::Imposed(at) if g.restriction.measure.lasts().is_some_and(|l| at + l <= now)),
+        )
+        .map(|g| (g.restriction.id, g.restriction.measure.clone()))
+        .collect();
+    for (id, measure) in over {
+        draft.emit(Fact::LiftOrdered { id, measure, for_good: false });
+    }
+    let Some(incident) = draft.incident(number) else { return };
     if incident.objection.is_some_and(|by| by <= now) {
         draft.call(number, Measure::PageOperator, "objection-overdue");
     }

@@ -380,6 +380,16 @@ impl Config {
         Err(errors)
     }
 
+    /// The stop file: while it is there, nothing new is imposed.
+    pub fn disarmed(&self) -> PathBuf {
+        self.paths.etc.0.join("disarmed")
+    }
+
+    /// Whether the node is disarmed; when nobody can tell, it is.
+    pub fn is_disarmed(&self) -> bool {
+        !std::fs::symlink_metadata(self.disarmed()).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// nginx's main file, found or configured.
     pub fn nginx(&self) -> Option<NginxSource> {
         let found = || Some(PathBuf::from("/etc/nginx/nginx.conf")).filter(|p| p.exists());

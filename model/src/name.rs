@@ -224,6 +224,9 @@ impl QueueId {
 pub struct Hash([u8; 32]);
 
 impl Hash {
+    /// All zeros: the hash of nothing, where a chain begins.
+    pub const ZERO: Hash = Hash([0; 32]);
+
     /// The hash of these bytes.
     pub fn of(bytes: &[u8]) -> Hash {
         Hash(*blake3::hash(bytes).as_bytes())
@@ -236,6 +239,10 @@ impl Hash {
             hasher.update(part);
         }
         Hash(*hasher.finalize().as_bytes())
+    }
+    /// A hash that was kept as its bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Hash {
+        Hash(bytes)
     }
     /// The raw bytes.
     pub fn bytes(&self) -> &[u8; 32] {

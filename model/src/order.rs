@@ -248,6 +248,16 @@ pub enum Operator {
         /// Why.
         reason: String,
     },
+    /// Take everything back as it was, the last first: also what a release left set aside. No apology, no allowance
+    /// beyond a day: the operator wants the state from before, for whatever reason.
+    Undo {
+        /// Which incident.
+        incident: Number,
+        /// Only these; empty: all.
+        only: Vec<RestrictionId>,
+        /// Why.
+        reason: String,
+    },
     /// End all restrictions of the incident without waiting for stages.
     Release {
         /// Which incident.

@@ -1,11 +1,11 @@
 //! One batch, one transaction: events, the orders they carry, and everything that must not run ahead of them.
 
 use model::packet::{Baseline, Cursor};
-use model::{AccountEntry, AccountRef, Body, Event, Intent, IntentId, Moment, Number};
+use model::{AccountEntry, AccountRef, Body, Event, Hash, Intent, IntentId, Moment, Number};
 use rusqlite::{Transaction, params};
 
 use crate::row::{self, FORMAT};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, chain};
 
 /// Longest error text that an attempt keeps, bytes.
 const ERROR_BYTES_MAX: usize = 400;
@@ -62,23 +62,31 @@ impl Store {
     /// [`StoreError::NumberTaken`] and [`StoreError::TooLarge`] are faults of the caller.
     pub fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         let first_seq = self.last_seq + 1;
-        let intents = self.write(|tx| {
-            let intents = append(tx, &batch.events, first_seq)?;
+        let before = self.head;
+        let (intents, head) = self.write(|tx| {
+            let (intents, head) = append(tx, &batch.events, first_seq, before)?;
             keep_bodies(tx, &batch.bodies)?;
             keep_places(tx, &batch.cursors, &batch.baselines)?;
             keep_accounts(tx, &batch.accounts_gone, &batch.accounts)?;
             settle(tx, &batch.done, &batch.attempts)?;
-            Ok(intents)
+            Ok((intents, head))
         })?;
+        self.head = head;
         self.last_seq += batch.events.len() as u64;
         Ok(Committed { first_seq, intents })
     }
 }
 
 /// Made for long batches: one buffer for all JSON, one text a number, no look for a free place in the log.
-fn append(tx: &Transaction<'_>, events: &[Event], first_seq: u64) -> Result<Vec<Intent>, StoreError> {
+fn append(
+    tx: &Transaction<'_>,
+    events: &[Event],
+    first_seq: u64,
+    mut head: Hash,
+) -> Result<(Vec<Intent>, Hash), StoreError> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO events (at, name, uid, generation, incident, kind, format, fact) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, name, uid, generation, incident, kind, format, fact, chain)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut order = tx.prepare_cached("INSERT INTO outbox (seq, next_at) VALUES (?, ?)")?;
     let mut intents = Vec::new();
@@ -92,8 +100,10 @@ fn append(tx: &Transaction<'_>, events: &[Event], first_seq: u64) -> Result<Vec<
         }
         let text = quoted.as_ref().map(|(_, text)| text.as_str());
         row::write_fact(&event.fact, &mut json)?;
+        head = chain::of(&head, seq as i64, event.at.0, (name.as_str(), *uid, *generation), FORMAT, &json);
+        let kind = row::kind(&json);
         insert
-            .execute(params![event.at.0, name.as_str(), uid, generation, text, row::kind(&json), FORMAT, json])
+            .execute(params![event.at.0, name.as_str(), uid, generation, text, kind, FORMAT, json, head.bytes()])
             .map_err(|error| match (incident, error.sqlite_extended_error_code()) {
                 (Some(number), Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)) => StoreError::NumberTaken(number),
                 _ => error.into(),
@@ -106,7 +116,7 @@ fn append(tx: &Transaction<'_>, events: &[Event], first_seq: u64) -> Result<Vec<
             intents.push(intent);
         }
     }
-    Ok(intents)
+    Ok((intents, head))
 }
 
 fn keep_bodies(tx: &Transaction<'_>, bodies: &[Body]) -> Result<(), StoreError> {

@@ -73,6 +73,11 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// An event is not what the chain says: it, or one before it, was changed, taken out or put in.
+    Unchained {
+        /// The first event that does not fit.
+        seq: u64,
+    },
     /// The incident number was given before.
     NumberTaken(Number),
     /// One row is larger than the store takes.
@@ -187,6 +192,12 @@ impl fmt::Display for StoreError {
                 f,
                 "event {seq} is not as it was written ({why}). It was left as it is. Next: put the last backup in \
                  place of the database, or report this"
+            ),
+            Unchained { seq } => write!(
+                f,
+                "event {seq} is not what its chain says: it, or one before it, was changed, taken out or put in by \
+                 something other than Hikeshi. Next: keep the file as it is, compare it with a backup, and find out \
+                 who could write to it"
             ),
             NumberTaken(number) => write!(f, "{number} is the number of another incident. Next: report this"),
             TooLarge { what, bytes } => write!(

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+mod chain;
 mod commit;
 mod error;
 mod forget;
@@ -17,6 +18,7 @@ mod row;
 mod schema;
 mod view;
 
+pub use chain::Chain;
 pub use commit::{Attempt, Batch, Committed};
 pub use error::StoreError;
 pub use open::Store;

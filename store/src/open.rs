@@ -7,10 +7,12 @@ use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use model::Hash;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::StoreError;
+use crate::chain;
 use crate::lock::Lock;
 use crate::schema;
 use crate::view::View;
@@ -21,6 +23,8 @@ pub struct Store {
     pub(crate) view: View,
     /// The last event's place, so that a commit need not ask for it.
     pub(crate) last_seq: u64,
+    /// Its link in the chain.
+    pub(crate) head: Hash,
     /// The path and what it led to when it was opened: device and inode.
     file: (PathBuf, (u64, u64)),
     /// After a failed disk write the kernel may call lost pages clean: nothing is trusted until a restart.
@@ -62,7 +66,8 @@ impl Store {
         let file = (path.to_owned(), identity(path)?);
         let view = View { conn };
         let last_seq = view.last_seq()?;
-        Ok(Store { view, last_seq, file, broken: false, _lock: lock })
+        let head = view.link_of(last_seq)?.unwrap_or(chain::START);
+        Ok(Store { view, last_seq, head, file, broken: false, _lock: lock })
     }
 
     /// Opens the database for reading, also while another process writes.

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, params};
 use rusqlite_migration::{M, Migrations};
 
-use crate::StoreError;
+use crate::{StoreError, chain};
 
 /// Schema version of this build: how many migrations there are.
-pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
+pub(crate) const VERSION: u32 = 2;
 
 /// Largest event or body, bytes: sixteen times the largest packet.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
@@ -22,8 +22,7 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// How long a connection waits for another one's lock.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
-const MIGRATIONS: &[M<'static>] = &[M::up(
-    "
+const TABLES: &str = "
     -- What happened. The account is in columns of its own, the fact is JSON, so nothing is written twice.
     CREATE TABLE events (
         seq        INTEGER PRIMARY KEY,
@@ -90,12 +89,37 @@ const MIGRATIONS: &[M<'static>] = &[M::up(
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL CHECK (length(value) <= 4096)
     ) STRICT;
-    ",
-)];
+";
+
+/// Each event names the one before it by a hash over both, so that none can be taken out, put in or changed later
+/// without changing all that follow ([`chain`]).
+const CHAIN: &str = "
+    ALTER TABLE events ADD COLUMN chain BLOB;
+    DROP TRIGGER events_keep_their_words;
+";
+const CHAINED: &str = "
+    CREATE TRIGGER events_keep_their_words BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
+";
+
+fn migrations() -> Migrations<'static> {
+    let chain = |tx: &Transaction<'_>| {
+        let mut head = chain::START;
+        let mut link = tx.prepare("UPDATE events SET chain = ? WHERE seq = ?")?;
+        let mut rows = tx.prepare(chain::ROWS)?;
+        let mut rows = rows.query([0])?;
+        while let Some(row) = rows.next()? {
+            head = chain::link(&head, row)?;
+            link.execute(params![head.bytes(), row.get::<_, i64>(0)?])?;
+        }
+        Ok(tx.execute_batch(CHAINED)?)
+    };
+    Migrations::new(vec![M::up(TABLES), M::up_with_hook(CHAIN, chain)])
+}
 
 /// Brings the schema up to date, in one transaction.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
-    Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {
+    migrations().to_latest(conn).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
         other => StoreError::Damaged { what: other.to_string() },
     })

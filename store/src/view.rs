@@ -203,7 +203,7 @@ impl View {
         Ok(found)
     }
 
-    fn one<T>(
+    pub(crate) fn one<T>(
         &self,
         sql: &str,
         params: impl Params,

@@ -56,7 +56,7 @@ fn naive_child_that_stores_orders_afterwards() {
             let fact = serde_json::to_string(&event.fact).unwrap();
             let account = &event.account;
             conn.execute(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?, NULL, 'naive', 1, ?)",
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, NULL, 'naive', 1, ?, zeroblob(32))",
                 params![seq, event.at.0, account.name.as_str(), account.uid, account.generation, fact],
             )
             .unwrap();

@@ -125,6 +125,7 @@ pub fn spoken(said: &Said, names: &Names) -> Option<Input> {
                     Operator::Lift { restriction, reason: text.clone() }
                 }
                 ("release", _) => Operator::Release { incident: incident(*n), reason: text.clone() },
+                ("undo", _) => Operator::Undo { incident: incident(*n), only: vec![], reason: text.clone() },
                 ("dismiss", _) => Operator::Dismiss { incident: incident(*n), truth: text.clone() },
                 ("uphold", _) => Operator::Uphold { incident: incident(*n), reason: text.clone() },
                 (other, _) => panic!("an operator does not «{other}»"),

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and which file answers.
 
+pub mod arm;
 pub mod ask;
 pub mod config;
 pub mod incident;
@@ -10,6 +11,7 @@ pub mod replay;
 pub mod restrict;
 pub mod setup;
 pub mod status;
+pub mod undo;
 pub mod why;
 
 use std::path::PathBuf;
@@ -76,6 +78,12 @@ enum Command {
     Restrict(restrict::RestrictArgs),
     /// Lift one restriction by hand
     Lift(lift::LiftArgs),
+    /// Take an incident's restrictions back exactly, the last first; also files that a release left set aside
+    Undo(undo::UndoArgs),
+    /// Stop switch: nothing new is imposed from now on, whoever orders it; what is in force stays so
+    Disarm(arm::DisarmArgs),
+    /// End the stop switch
+    Arm,
     /// Say why a site does not answer: our restriction (with its number) or something else
     Why(why::WhyArgs),
     /// Decide recorded signals again under another mode or policy and show the difference
@@ -100,6 +108,9 @@ pub fn run(arguments: Arguments) -> Answer {
         Command::Incident(command) => incident::incident(common, command),
         Command::Restrict(args) => restrict::restrict(common, args),
         Command::Lift(args) => lift::lift(common, args),
+        Command::Undo(args) => undo::undo(common, args),
+        Command::Disarm(args) => arm::disarm(common, args),
+        Command::Arm => arm::arm(common),
         Command::Why(args) => why::why(common, args),
         Command::Replay(args) => replay::replay(common, args),
         Command::Config(command) => config::config(common, command),

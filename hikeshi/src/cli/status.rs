@@ -12,6 +12,8 @@ use crate::exit::{Answer, Exit};
 #[derive(Serialize)]
 struct Shown {
     mode: model::Mode,
+    /// The stop switch is on: nothing new is imposed.
+    disarmed: bool,
     running: bool,
     roles: Vec<(String, bool)>,
     accounts: u64,
@@ -38,6 +40,7 @@ pub fn status(common: &Common) -> Answer {
     let config = ask::config(common)?;
     let mut shown = Shown {
         mode: config.policy().mode,
+        disarmed: config.is_disarmed(),
         running: false,
         roles: Vec::new(),
         accounts: 0,
@@ -133,6 +136,7 @@ fn show(shown: &Shown) {
         .collect();
     let running = if shown.running { "running".green().to_string() } else { "not running".red().bold().to_string() };
     let mode = format!("{:?}", shown.mode).to_lowercase();
+    let mode = if shown.disarmed { "disarmed (`hikeshi arm` ends it)".to_owned() } else { mode };
     anstream::println!("hikeshi {running}, mode {}, {} accounts  {}", mode.bold(), shown.accounts, roles.join(" "));
     if shown.incidents.is_empty() {
         anstream::println!("\nNo open incident.");

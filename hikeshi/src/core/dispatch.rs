@@ -289,6 +289,7 @@ impl Core {
 
     /// Lets time pass for every account where it can change something.
     pub fn tick(&mut self) -> Result<(), StoreError> {
+        self.look_for_disarm();
         let now = self.clock.now();
         let changes =
             |a: &&engine::Account| a.is_due(now) && !engine::step(a, &self.policy, now, Input::Tick).is_empty();

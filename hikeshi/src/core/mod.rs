@@ -47,6 +47,8 @@ pub struct Core {
     store: Store,
     config: Config,
     policy: Policy,
+    /// The mode while nobody disarmed the node.
+    armed: model::Mode,
     clock: Clock,
     lines: Lines,
     accounts: HashMap<AccountRef, Account>,

@@ -104,6 +104,7 @@ impl Core {
         let mut core = Core {
             store,
             config,
+            armed: policy.mode,
             policy,
             clock,
             lines,
@@ -553,6 +554,7 @@ impl Core {
 fn about(what: &Operator) -> Option<model::Number> {
     match what {
         Operator::Confirm(incident)
+        | Operator::Undo { incident, .. }
         | Operator::Release { incident, .. }
         | Operator::Dismiss { incident, .. }
         | Operator::Uphold { incident, .. } => Some(*incident),

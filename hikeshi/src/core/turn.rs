@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use engine::{Account, step};
-use model::{AccountRef, Delivery, Event, Fact, Input, IntentId, Moment, Number, Order};
+use model::{AccountRef, Delivery, Event, Fact, Input, IntentId, Mode, Moment, Number, Order};
 use store::{Batch, StoreError, View};
 
 use super::{Core, Pending};
@@ -43,6 +43,7 @@ impl Core {
             let account = self.account(who)?.clone();
             turn.scratch.insert(who.clone(), account);
         }
+        self.look_for_disarm();
         let account = turn.scratch.get_mut(who).expect("inserted above");
         account.serial = turn.serial;
         while self.store.incident_account(Number::new(turn.now, account.serial))?.is_some() {
@@ -66,6 +67,15 @@ impl Core {
         }
         turn.batch.events.extend(events.iter().cloned());
         Ok(events)
+    }
+
+    /// While the stop file is there everything is decided as in observe mode; `act` refuses by itself.
+    pub fn look_for_disarm(&mut self) {
+        let mode = if self.config.is_disarmed() { Mode::Observe } else { self.armed };
+        if mode != self.policy.mode {
+            tracing::warn!(?mode, "the stop file came or went");
+            self.policy.mode = mode;
+        }
     }
 
     /// Stores the turn, then takes it in. Only now may anything leave.

@@ -70,7 +70,7 @@ impl Config {
             cron_spool: "/var/spool/cron/crontabs".into(),
             net: None,
             logins: act::LoginConfig::default(),
-            disarmed: self.paths.etc.0.join("disarmed"),
+            disarmed: self.disarmed(),
             core_uids: vec![rustix::process::geteuid().as_raw()],
         }
     }
