@@ -47,6 +47,7 @@ const RETRY: u64 = 10;
 /// An order as it came.
 pub(crate) struct Order {
     intent: IntentId,
+    link: Hash,
     pub(crate) account: AccountRef,
     pub(crate) home: String,
     verb: Verb,
@@ -145,8 +146,8 @@ impl Actor {
     pub fn handle(&mut self, packet: ToAct) -> Vec<FromAct> {
         match packet {
             ToAct::List => self.list(),
-            ToAct::Do { intent, account, home, verb, sites, pass, dry_run } => {
-                let order = Order { intent, account, home, verb, sites, pass };
+            ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run } => {
+                let order = Order { intent, link, account, home, verb, sites, pass };
                 let answer = if dry_run { self.would(&order) } else { self.carry_out(&order) };
                 vec![answer.unwrap_or_else(|why| FromAct::Failed { intent, why })]
             }
@@ -203,6 +204,7 @@ impl Actor {
         let stamp = if by_person { None } else { self.within_budget(&order.account)? };
         let held = Held {
             intent: order.intent,
+            link: order.link,
             account: order.account.clone(),
             restriction: restriction.clone(),
             effect,
@@ -248,7 +250,7 @@ impl Actor {
                 held.account, order.account
             )));
         }
-        self.write(Record::Lifting(id, order.intent, for_good))?;
+        self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().unwrap_or(held);
         let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;

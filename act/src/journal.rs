@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 
 use model::packet::FromAct;
 use model::{
@@ -97,6 +98,8 @@ pub enum Standing {
 pub struct Held {
     /// The newest order about it.
     pub intent: IntentId,
+    /// Link of that order in core's log.
+    pub link: Hash,
     /// The account.
     pub account: AccountRef,
     /// The restriction as ordered.
@@ -149,7 +152,7 @@ pub enum Record {
     /// These processes are about to be caught.
     Caught(RestrictionId, Means, Vec<Caught>),
     /// A restriction is about to be lifted.
-    Lifting(RestrictionId, IntentId, bool),
+    Lifting(RestrictionId, IntentId, Hash, bool),
     /// A pass is about to be opened.
     Passing(OpenPass),
     /// A pass is about to end.
@@ -176,6 +179,9 @@ pub struct Book {
     /// Answers of orders that ended.
     #[serde(with = "pairs")]
     pub answers: BTreeMap<IntentId, FromAct>,
+    /// Orders and their links in core's log, the newest.
+    #[serde(with = "pairs")]
+    pub links: BTreeMap<IntentId, Hash>,
     /// The newest order of each restriction.
     #[serde(with = "pairs")]
     pub newest: BTreeMap<RestrictionId, IntentId>,
@@ -191,6 +197,7 @@ impl Book {
             Record::Snapshot(book) => *self = *book,
             Record::Imposing(held, stamp) => {
                 let id = held.restriction.id;
+                self.link(held.intent, held.link);
                 if let Some(stamp) = stamp {
                     self.last = Some(stamp);
                     self.counts.retain(|(then, ..)| then.passed + 86_400 > stamp.passed);
@@ -205,13 +212,15 @@ impl Book {
                     caught.extend(more);
                 }
             }
-            Record::Lifting(id, intent, for_good) => {
+            Record::Lifting(id, intent, link, for_good) => {
                 self.newest.insert(id, intent);
+                self.link(intent, link);
                 if let Some(kept) = self.kept.remove(&id) {
                     self.held.insert(id, kept);
                 }
                 if let Some(held) = self.held.get_mut(&id) {
                     held.intent = intent;
+                    held.link = link;
                     held.standing = Standing::Lifting { for_good };
                 }
             }
@@ -241,6 +250,13 @@ impl Book {
             }
             Record::TakenBack(id) => self.forget(id),
             Record::PassAnswered(answer) => self.answer(answer),
+        }
+    }
+
+    fn link(&mut self, intent: IntentId, link: Hash) {
+        self.links.insert(intent, link);
+        while self.links.len() > ANSWERS_MAX {
+            self.links.pop_first();
         }
     }
 
@@ -348,6 +364,14 @@ impl Journal {
         self.book.fold(record);
         Ok(())
     }
+}
+
+/// The orders that the journal in this folder remembers, and their links in core's log; also while `act` runs.
+///
+/// Errors: as [`Journal::open`], but for the lock.
+pub fn links(state_dir: &Path) -> io::Result<BTreeMap<IntentId, Hash>> {
+    let bytes = Dir::open_own(state_dir)?.read(NAME, SIZE_MAX)?.unwrap_or_default();
+    Ok(read(&bytes)?.0.links)
 }
 
 fn line(record: &Record) -> io::Result<Vec<u8>> {

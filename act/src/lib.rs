@@ -24,4 +24,5 @@ mod sessions;
 
 pub use actor::Actor;
 pub use config::{Budgets, Clock, Config, Hands, LoginConfig, NetConfig, PostfixConfig, Reach, Steps, SystemClock};
+pub use journal::links;
 pub use serve::serve;

@@ -93,16 +93,11 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
     }
 }
 
-/// `act` did its part. What visitors see is tested from outside; what was frozen is captured.
+/// `act` did its part. What visitors see is tested from outside.
 fn done(draft: &mut Draft, id: RestrictionId, what: String) {
     match measure(draft, id) {
         Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) => {
             let look = Look::Probe { restriction: id, sites: sites_of(&measure), closed: true };
-            draft.emit(Fact::LookOrdered { incident: id.incident, look });
-        }
-        Some(measure @ Measure::FreezeProcess { .. }) => {
-            imposed(draft, id, what);
-            let look = Look::Capture { restriction: id, measure };
             draft.emit(Fact::LookOrdered { incident: id.incident, look });
         }
         _ => imposed(draft, id, what),
@@ -112,6 +107,10 @@ fn done(draft: &mut Draft, id: RestrictionId, what: String) {
 fn imposed(draft: &mut Draft, id: RestrictionId, seen: String) {
     let untold = draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| g.untold);
     draft.emit(Fact::RestrictionImposed { id, seen });
+    if let Some(measure) = measure(draft, id) {
+        let look = Look::Capture { restriction: id, measure };
+        draft.emit(Fact::LookOrdered { incident: id.incident, look });
+    }
     if untold {
         draft.tell(id.incident, NoticeKind::Added);
     }

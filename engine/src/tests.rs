@@ -175,7 +175,9 @@ fn a_faked_program_and_mass_mail_stop_the_program_the_mail_and_the_guilty_site_a
     play.signal(Kind::MassMail, Conclusive, None, &[]);
     play.said(expect!["join MassMail; order hold-mail; order close-site"]);
     play.answer();
-    play.said(expect!["imposed; capture; NoticeSeen; imposed; probe; LookSeen; imposed"]);
+    play.said(expect![
+        "imposed; capture; NoticeSeen; imposed; capture; probe; LookSeen; LookSeen; imposed; capture; LookSeen"
+    ]);
     assert_eq!(play.state(), State::AwaitingOwner);
 }
 
@@ -597,7 +599,7 @@ fn what_comes_into_force_after_the_letter_was_written_is_told_in_another() {
     play.heard.clear();
     let impose = waiting(&play, |w| matches!(w, crate::Waiting::Impose(_)));
     play.input(Input::Outcome(Outcome { intent: impose, seen: Seen::Done { what: "ok".into() } }));
-    play.said(expect!["imposed; notice Added; capture"]);
+    play.said(expect!["imposed; capture; notice Added"]);
 }
 
 #[test]

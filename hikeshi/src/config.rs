@@ -23,6 +23,9 @@ pub use values::{AbsolutePath, Bounded, Country, Delay, Endpoint, Url};
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/hikeshi/hikeshi.toml";
 
+/// Where crontab(1) keeps the accounts' tables (Debian).
+pub const CRON_SPOOL: &str = "/var/spool/cron/crontabs";
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -102,9 +102,9 @@ pub enum Look {
         /// Evidence rows whose program and script paths must be gone (the bodies travel with the packet).
         captured: Vec<Hash>,
     },
-    /// `sense`: keep evidence of frozen processes.
+    /// `sense`: keep evidence of how the account looks now (frozen processes, crontab, mail log lines).
     Capture {
-        /// The freeze-process restriction.
+        /// The restriction that just came into force.
         restriction: RestrictionId,
         /// Its measure.
         measure: Measure,

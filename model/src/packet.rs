@@ -38,6 +38,8 @@ pub enum ToAct {
     Do {
         /// The order's place in the log.
         intent: IntentId,
+        /// Link of that place in the chain over the log: `act` keeps it, so that the log cannot be written anew.
+        link: Hash,
         /// The account.
         account: AccountRef,
         /// The account's home, absolute; empty when it is not known (then no file of it is touched).

@@ -11,3 +11,4 @@ pub mod load;
 pub mod mail;
 pub mod process;
 pub mod requests;
+pub mod snapshot;

@@ -99,7 +99,7 @@ fn a_newer_database_is_refused_and_kept() {
     for refused in [Store::open(path(&folder)).map(drop), Store::open_read_only(path(&folder)).map(drop)] {
         assert_eq!(
             refused.unwrap_err().to_string(),
-            "the database was written by a newer Hikeshi (schema 99, this one knows 1). Next: install the newer \
+            "the database was written by a newer Hikeshi (schema 99, this one knows 2). Next: install the newer \
              version again, or put the backup from before the upgrade in its place"
         );
     }

@@ -155,13 +155,22 @@ pub fn open_pass(intent: u64, account: &AccountRef, sites: &[SiteHandle], pass: 
 
 pub fn order(intent: u64, account: &AccountRef, verb: Verb, sites: &[SiteHandle], pass: Option<PassKey>) -> ToAct {
     let (account, sites) = (account.clone(), sites.to_vec());
-    ToAct::Do { intent: IntentId(intent), account, home: String::new(), verb, sites, pass, dry_run: false }
+    ToAct::Do {
+        intent: IntentId(intent),
+        link: Hash::ZERO,
+        account,
+        home: String::new(),
+        verb,
+        sites,
+        pass,
+        dry_run: false,
+    }
 }
 
 pub fn dry(packet: ToAct) -> ToAct {
     match packet {
-        ToAct::Do { intent, account, home, verb, sites, pass, .. } => {
-            ToAct::Do { intent, account, home, verb, sites, pass, dry_run: true }
+        ToAct::Do { intent, link, account, home, verb, sites, pass, .. } => {
+            ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run: true }
         }
         other => other,
     }

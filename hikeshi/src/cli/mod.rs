@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod ask;
 pub mod config;
+pub mod evidence;
 pub mod incident;
 pub mod inspect;
 pub mod lift;
@@ -84,6 +85,9 @@ enum Command {
     Disarm(arm::DisarmArgs),
     /// End the stop switch
     Arm,
+    /// Export what is kept of an incident, or check that nothing of the log was changed
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Say why a site does not answer: our restriction (with its number) or something else
     Why(why::WhyArgs),
     /// Decide recorded signals again under another mode or policy and show the difference
@@ -111,6 +115,7 @@ pub fn run(arguments: Arguments) -> Answer {
         Command::Undo(args) => undo::undo(common, args),
         Command::Disarm(args) => arm::disarm(common, args),
         Command::Arm => arm::arm(common),
+        Command::Evidence(command) => evidence::evidence(common, command),
         Command::Why(args) => why::why(common, args),
         Command::Replay(args) => replay::replay(common, args),
         Command::Config(command) => config::config(common, command),

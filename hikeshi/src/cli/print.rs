@@ -220,3 +220,16 @@ pub fn in_force(incident: &Incident) -> String {
     let list: Vec<String> = incident.in_force().map(|g| measure(&g.restriction.measure)).collect();
     if list.is_empty() { "nothing".into() } else { list.join("; ") }
 }
+
+/// A bar on stderr for work of this many steps; hidden where nobody watches.
+pub fn progress(steps: u64, what: &'static str) -> indicatif::ProgressBar {
+    use std::io::IsTerminal;
+    let bar = match std::io::stderr().is_terminal() {
+        true => indicatif::ProgressBar::new(steps),
+        false => indicatif::ProgressBar::hidden(),
+    };
+    let style = indicatif::ProgressStyle::with_template("{bar:24} {human_pos} of {human_len} {msg}, {eta} left");
+    bar.set_style(style.expect("a template of ours"));
+    bar.set_message(what);
+    bar
+}

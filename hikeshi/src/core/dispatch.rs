@@ -87,7 +87,8 @@ impl Core {
         let sites = self.handles(&intent.account.name, &domains)?;
         let home = self.home(&intent.account.name)?;
         let account = intent.account.clone();
-        let order = ToAct::Do { intent: intent.id, account, home, verb, sites, pass, dry_run: false };
+        let link = self.store.link_of(intent.id.0)?.unwrap_or(Hash::ZERO);
+        let order = ToAct::Do { intent: intent.id, link, account, home, verb, sites, pass, dry_run: false };
         Ok(self.lines.act.send(&order))
     }
 

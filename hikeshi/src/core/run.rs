@@ -310,7 +310,8 @@ impl Core {
             let sites = self.handles(&account.name, &domains)?;
             let verb = model::Verb::Impose { restriction, by_person: true };
             let home = self.home(&account.name)?;
-            self.lines.act.send(&ToAct::Do { intent, account, home, verb, sites, pass: None, dry_run: false });
+            let link = self.store.link_of(intent.0)?.unwrap_or(model::Hash::ZERO);
+            self.lines.act.send(&ToAct::Do { intent, link, account, home, verb, sites, pass: None, dry_run: false });
         }
         self.send_frozen();
         Ok(())
@@ -459,7 +460,8 @@ impl Core {
         let restriction = model::Restriction { id, measure, since: self.clock.now(), why };
         let verb = model::Verb::Impose { restriction, by_person: true };
         let home = self.home(&who.name)?;
-        let order = ToAct::Do { intent, account: who, home, verb, sites, pass: None, dry_run: true };
+        let order =
+            ToAct::Do { intent, link: model::Hash::ZERO, account: who, home, verb, sites, pass: None, dry_run: true };
         match self.lines.act.send(&order) {
             Sent::Yes => drop(self.asked.insert(intent, asker)),
             _ => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),

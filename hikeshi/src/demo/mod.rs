@@ -202,7 +202,9 @@ impl Play {
             let all = held(&|m| matches!(m, Measure::FreezeProcess { .. }))
                 && held(&|m| matches!(m, Measure::HoldMail { .. }))
                 && held(&|m| matches!(m, Measure::CloseSite { .. }));
-            (all && incident.state() == State::AwaitingOwner).then_some(incident.number)
+            // A sweep may see the program before its guard has started it again.
+            let still = play.programs[play.programs.len() - 2..].iter().all(|child| is_stopped(child.id()));
+            (all && still && incident.state() == State::AwaitingOwner).then_some(incident.number)
         })?;
         self.check_contained(first, second)?;
         self.show_letter_in_english(second)?;
@@ -376,7 +378,7 @@ impl Play {
             ),
         );
         for child in &self.programs[self.programs.len() - 2..] {
-            must(is_stopped(child.id()), "program and guard stand still")?;
+            must(is_stopped(child.id()), "program and guard still stand still")?;
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Config {
             }),
             cgroups: !handed,
             quarantine_dirs: Vec::new(),
-            cron_spool: "/var/spool/cron/crontabs".into(),
+            cron_spool: crate::config::CRON_SPOOL.into(),
             net: None,
             logins: act::LoginConfig::default(),
             disarmed: self.disarmed(),

@@ -18,7 +18,8 @@ use sense::attribution::{Accounts, Attribution};
 use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
-use sense::process::{Memory, SWEEP_EVERY, Table, capture, judge, rescan};
+use sense::process::{Memory, SWEEP_EVERY, Table, judge, rescan};
+use sense::snapshot::{Places, snapshot};
 use sys::socket::{Connection, Listener};
 
 use crate::cli::inspect::{settings, trust};
@@ -368,10 +369,19 @@ impl<'a> Senses<'a> {
     fn look(&mut self, account: &AccountRef, look: Look, evidence: &[model::Evidence]) -> (Seen, Option<Vec<u8>>) {
         let failed = |why: String| (Seen::Failed(Failure::Error(why)), None);
         match look {
-            Look::Capture { measure: Measure::FreezeProcess { processes }, .. } => {
-                match capture(Path::new("/proc"), &processes) {
+            Look::Capture { measure, .. } => {
+                let processes = match measure {
+                    Measure::FreezeProcess { processes } => processes,
+                    _ => Vec::new(),
+                };
+                let places = Places {
+                    proc_root: Path::new("/proc"),
+                    cron_spool: Path::new(crate::config::CRON_SPOOL),
+                    mail_log: Some(&self.config.mail.log.0),
+                };
+                match snapshot(places, account, &processes) {
                     Ok(bytes) => (Seen::Captured(Hash::of(&bytes)), Some(bytes)),
-                    Err(error) => failed(format!("the frozen processes cannot be read: {error}")),
+                    Err(error) => failed(format!("the processes cannot be read: {error}")),
                 }
             }
             Look::Rescan { since, restrictions, .. } => {
@@ -387,7 +397,7 @@ impl<'a> Senses<'a> {
                 checked.push(self.load_now(account));
                 (Seen::Rescanned(checked), None)
             }
-            Look::Capture { .. } | Look::Probe { .. } => failed("not a look for the senses".into()),
+            Look::Probe { .. } => failed("not a look for the senses".into()),
         }
     }
 
