@@ -41,6 +41,7 @@ pub fn step(account: &Account, policy: &Policy, now: Moment, input: Input) -> Ve
         Input::Owner { quoted, what } => owner::hear(&mut draft, quoted, what),
         Input::Operator { by, what } => operator::obey(&mut draft, &by, what),
         Input::Tick => tick::pass(&mut draft),
+        Input::Replaced => operator::hand_over(&mut draft),
         Input::Inventory(sites) => {
             if sites != draft.account.sites {
                 draft.emit(model::Fact::SitesSeen { sites });

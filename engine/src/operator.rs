@@ -128,6 +128,17 @@ fn dismiss(draft: &mut Draft, by: &str, number: Number, truth: &str) {
     }
 }
 
+/// Another account has the uid: nothing of this one may limit it, and nothing that was set aside goes to it.
+pub fn hand_over(draft: &mut Draft) {
+    let open: Vec<Number> = draft.account.open_incidents().map(|i| i.number).collect();
+    for number in open {
+        let waits = draft.incident(number).is_some_and(|i| i.in_force().any(|g| g.status != Status::Lifting));
+        if waits {
+            lift_all(draft, number, true);
+        }
+    }
+}
+
 fn lift_all(draft: &mut Draft, number: Number, for_good: bool) {
     let Some(incident) = draft.incident(number) else { return };
     let back = incident.restrictions.iter().filter(|g| g.in_force() || (!for_good && is_kept(g)));

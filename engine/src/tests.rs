@@ -367,6 +367,22 @@ fn undo_takes_the_last_first_and_gives_back_what_a_release_set_aside() {
 }
 
 #[test]
+fn another_owner_of_the_uid_inherits_no_restriction_and_no_file() {
+    let mut play = Play::new(Mode::Enforce);
+    for measure in [file(), Measure::BlockOutbound] {
+        play.operator(Operator::Impose { measure, reason: "seen".into() });
+        play.answer();
+    }
+    play.heard.clear();
+    play.input(Input::Replaced);
+    let kept = play.account.incidents[0].restrictions[0].kept;
+    play.answer();
+    play.input(Input::Replaced);
+    assert!(kept && play.account.incidents[0].in_force().next().is_none());
+    play.said(expect!["lift quarantine-file end; lift block-outbound; lifted; lifted; closed verified=false; notice Released; NoticeSeen"]);
+}
+
+#[test]
 fn a_slowed_source_is_free_again_after_an_hour() {
     let mut play = Play::new(Mode::Enforce);
     let measure = Measure::ThrottleSource { sources: vec!["192.0.2.7".parse().unwrap()] };

@@ -208,6 +208,8 @@ pub enum Input {
     Tick,
     /// The account's sites as they are now.
     Inventory(Vec<Site>),
+    /// Its uid belongs to another account now: what limits the uid must not limit the stranger.
+    Replaced,
 }
 
 /// What an owner can say.

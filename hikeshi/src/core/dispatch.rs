@@ -161,7 +161,8 @@ impl Core {
         if unsettled && about && (now - ordered < SETTLE || !holds) {
             return Ok(Sent::NotNow);
         }
-        let known = self.store.account(&intent.account.name)?;
+        // A name may have another owner by now: letters about an earlier one are not his.
+        let known = self.store.account(&intent.account.name)?.filter(|k| k.entry.account == intent.account);
         let to: Vec<String> = known.iter().flat_map(|k| &k.entry.contacts).map(|c| c.address.clone()).take(8).collect();
         if to.is_empty() {
             let why = "no address of record; add [[account]] contacts in accounts.d".to_owned();

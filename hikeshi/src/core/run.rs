@@ -428,6 +428,11 @@ impl Core {
             if known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account) {
                 self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
             }
+            let same_uid = |a: &&engine::Account| a.account.uid == entry.account.uid && a.account != entry.account;
+            let earlier: Vec<_> = self.accounts.values().filter(same_uid).map(|a| a.account.clone()).collect();
+            for who in earlier {
+                self.step(&mut turn, &who, Input::Replaced)?;
+            }
             turn.batch.accounts.push(entry);
         }
         if turn.batch.accounts.is_empty() {
