@@ -146,6 +146,7 @@ impl Actor {
     pub fn handle(&mut self, packet: ToAct) -> Vec<FromAct> {
         match packet {
             ToAct::List => self.list(),
+            ToAct::Strays => vec![FromAct::Strays(self.strays())],
             ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run } => {
                 let order = Order { intent, link, account, home, verb, sites, pass };
                 let answer = if dry_run { self.would(&order) } else { self.carry_out(&order) };

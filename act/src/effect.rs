@@ -3,6 +3,7 @@
 //! Flags, tables, lists and sets are written anew from what the journal wants, so they need no undo record. Processes,
 //! files and cron lines are single things: their undo record is planned, journalled, and only then used.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::packet::SiteHandle;
@@ -242,6 +243,37 @@ impl Actor {
                 told(is, "packet filter set".into(), "the packet filter was changed by somebody else")
             }
         }
+    }
+
+    /// What is there and wanted by no restriction: somebody made it by hand, or a journal was lost. Left as it is,
+    /// because what stands closed stays closed until a person says otherwise.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        let wanted = self.book().wanted(None);
+        let kind = self.answer_kind();
+        let paths = wanted.iter().flat_map(|held| match &held.effect {
+            Effect::Gates(keys) => keys.iter().filter_map(|key| gate::flag(key, kind).ok()).collect(),
+            Effect::Scripts(keys, path) => keys.iter().filter_map(|key| gate::script(key, path, kind).ok()).collect(),
+            _ => Vec::new(),
+        });
+        let paths: BTreeSet<String> = paths.collect();
+        let flags = gate::flags(&self.gate).into_iter().filter(|path| !paths.contains(path));
+        let mut strays: Vec<String> = flags
+            .map(|path| format!("{}: no restriction wants it", self.config.gate_dir.join(path).display()))
+            .collect();
+        let (uids, sources) = self.wanted_net(None);
+        let tables = [
+            ("mail hold table", self.mail.as_ref().map(|mail| mail.is_set(&self.held_mail(None)))),
+            ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources))),
+        ];
+        for (name, is) in tables {
+            match is {
+                None | Some(Ok(true)) => {}
+                Some(Ok(false)) => strays.push(format!("{name}: not as the restrictions in force want it")),
+                Some(Err(why)) => strays.push(format!("{name}: {why}")),
+            }
+        }
+        strays.truncate(100);
+        strays
     }
 
     /// What an order to impose this would do, one line a step.

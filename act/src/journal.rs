@@ -305,7 +305,7 @@ impl Book {
 fn intent_of(answer: &FromAct) -> Option<IntentId> {
     match answer {
         FromAct::Done { intent, .. } | FromAct::Failed { intent, .. } | FromAct::Would { intent, .. } => Some(*intent),
-        FromAct::InForce { .. } | FromAct::ListEnd => None,
+        FromAct::InForce { .. } | FromAct::ListEnd | FromAct::Strays(_) => None,
     }
 }
 

@@ -226,3 +226,17 @@ fn garbage_and_strangers_end_connections_and_never_the_loop() {
     go_on.store(false, Ordering::Relaxed);
     thread.join().unwrap();
 }
+
+#[test]
+fn what_no_restriction_wants_is_reported_and_left_as_it_is() {
+    let node = Node::new();
+    let mut actor = node.open();
+    done(actor.handle(impose(1, &alice(), &restriction(1, 0, close("blog.test")), &[blog()])));
+    assert_eq!(actor.handle(ToAct::Strays), [FromAct::Strays(vec![])]);
+    std::fs::write(node.gate().join("nginx/other.test"), "by hand").unwrap();
+    std::fs::create_dir_all(node.gate().join("apache/srv/x")).unwrap();
+    std::fs::write(node.gate().join("apache/srv/x/.hikeshi-closed"), "by hand").unwrap();
+    let [FromAct::Strays(strays)] = &actor.handle(ToAct::Strays)[..] else { panic!() };
+    assert!(strays.len() == 2 && strays.iter().any(|s| s.contains("nginx/other.test")), "{strays:?}");
+    assert!(node.gate().join("nginx/other.test").exists());
+}

@@ -55,6 +55,8 @@ pub enum ToAct {
     },
     /// List what is in force.
     List,
+    /// Look for what nobody ordered: flags, lines and sets that no restriction wants.
+    Strays,
 }
 
 /// What lets a browser pass.
@@ -115,6 +117,8 @@ pub enum FromAct {
     },
     /// End of the list.
     ListEnd,
+    /// Answer to [`ToAct::Strays`], at most 100 lines; they are left as they are.
+    Strays(Vec<String>),
 }
 
 /// The place in a log up to which it was read.

@@ -64,6 +64,8 @@ pub struct Core {
     questions: u64,
     /// Restrictions that did not hold and could not be imposed again, since `act` last started.
     refused: HashSet<IntentId>,
+    /// What is on the node and wanted by no restriction.
+    strays: Vec<String>,
     /// An account of which more sites follow.
     partial: Option<AccountEntry>,
     started: Moment,

@@ -23,6 +23,8 @@ use crate::link::{Heard, Line, Sent};
 pub const EVIDENCE_KEPT: Span = Span::days(90);
 /// How often decided and real are compared.
 const RECONCILE: Duration = Duration::from_secs(30);
+/// Time between two searches for what no restriction wants, on all accounts.
+const SEARCH: Duration = Duration::from_secs(600);
 /// How often time passes when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 /// Frozen processes in one packet.
@@ -117,6 +119,7 @@ impl Core {
             asked: Default::default(),
             questions: 0,
             refused: Default::default(),
+            strays: Vec::new(),
             partial: None,
             started,
         };
@@ -142,6 +145,7 @@ impl Core {
     fn serve(&mut self, queue: Receiver<Heap>) -> Answer {
         let mut ticked = Instant::now();
         let mut reconciled = Instant::now();
+        let mut searched = reconciled;
         let mut expired = Instant::now();
         let mut steady = Steady::begin(self.clock.now());
         let mut paused_until = ticked;
@@ -187,6 +191,10 @@ impl Core {
                     if reconciled.elapsed() >= RECONCILE {
                         reconciled = Instant::now();
                         self.lines.act.send(&ToAct::List);
+                    }
+                    if searched.elapsed() >= SEARCH {
+                        searched = Instant::now();
+                        self.lines.act.send(&ToAct::Strays);
                     }
                     if Instant::now().saturating_duration_since(expired) >= EXPIRE {
                         expired = Instant::now();
@@ -273,6 +281,13 @@ impl Core {
                 Ok(())
             }
             FromAct::ListEnd => self.reconcile(),
+            FromAct::Strays(strays) => {
+                for stray in strays.iter().filter(|s| !self.strays.contains(s)) {
+                    tracing::error!(stray, "on the node, but no restriction wants it; left as it is");
+                }
+                self.strays = strays;
+                Ok(())
+            }
         }
     }
 
@@ -484,7 +499,7 @@ impl Core {
                     ("desk".into(), self.lines.desk.is_up()),
                     ("core".into(), true),
                 ],
-                blind: self.blind.clone(),
+                blind: self.blind.iter().chain(&self.strays).cloned().collect(),
                 unclear: self.unclear.iter().take(50).cloned().collect(),
                 accounts: self.known_accounts,
                 up: self.clock.now() - self.started,
