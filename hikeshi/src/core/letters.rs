@@ -378,7 +378,7 @@ fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
         ordinal: g.restriction.id.ordinal,
         measure: g.restriction.measure.clone(),
         since: g.restriction.since,
-        until: None,
+        until: g.restriction.measure.lasts().map(|lasts| g.restriction.since + lasts),
         lift: lift(&g.restriction.measure),
         new: g.restriction.since >= ordered,
     };
