@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod follow;
 pub mod inventory;
 pub mod load;
+pub mod locate;
 pub mod mail;
 pub mod process;
 pub mod requests;

@@ -1,8 +1,13 @@
 //! `hikeshi restrict`: impose one restriction by hand, or say what would be done.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use clap::Subcommand;
+use model::evidence::printable;
 use model::packet::ToCore;
-use model::{AccountName, Domain, MailScope, Measure, Operator, ProcessRef, Wide};
+use model::{AccountName, Domain, FilePath, FileRef, Login, MailScope, Measure, Operator, ProcessRef, Wide};
 
 use crate::cli::{Common, ask};
 use crate::exit::{Answer, CommandError};
@@ -33,6 +38,23 @@ enum What {
         #[arg(required = true)]
         pids: Vec<u32>,
     },
+    /// One line of the crontab is switched off
+    DisableCronLine {
+        /// Which line, from 1, as `crontab -l` shows them
+        line: usize,
+    },
+    /// These files are set aside, not deleted; `hikeshi undo` puts them back
+    QuarantineFile {
+        /// Paths below the home, or absolute ones in it
+        #[arg(required = true)]
+        files: Vec<OsString>,
+    },
+    /// Nobody logs in by these
+    BlockLogin {
+        /// `ssh`, `ftp`, or a mailbox
+        #[arg(required = true, value_parser = login)]
+        logins: Vec<Login>,
+    },
     /// One site answers 403
     CloseSite {
         /// Its domain
@@ -49,6 +71,20 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         What::FreezeProcess { pids } => {
             Measure::FreezeProcess { processes: pids.into_iter().map(identify).collect::<Result<_, _>>()? }
         }
+        What::DisableCronLine { line } => {
+            let spool = Path::new(crate::config::CRON_SPOOL);
+            let found = sense::locate::cron_line(spool, &args.account, line);
+            let (line, text) = found.map_err(|e| {
+                CommandError::usage(format!(
+                    "crontab of {}, line {line}: {e}; `crontab -l -u {0}` shows it",
+                    args.account
+                ))
+            })?;
+            anstream::println!("{}", printable(&text, 200));
+            Measure::DisableCronLine { line }
+        }
+        What::QuarantineFile { files } => quarantine(common, &args.account, &files)?,
+        What::BlockLogin { logins } => Measure::BlockLogin { logins },
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;
@@ -65,6 +101,36 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
     }
     let what = Operator::Impose { measure, reason: args.reason };
     ask::order(common, &ToCore::Operator { account: args.account, by: ask::operator(), what })
+}
+
+fn login(text: &str) -> Result<Login, String> {
+    match text {
+        "ssh" => Ok(Login::Shell),
+        "ftp" => Ok(Login::Ftp),
+        mailbox => mailbox.parse().map(Login::Mail).map_err(|e: model::NameError| e.to_string()),
+    }
+}
+
+/// The files beyond doubt, as they are now, and how many the site has in which they lie.
+fn quarantine(common: &Common, account: &AccountName, files: &[OsString]) -> Result<Measure, CommandError> {
+    let store = ask::store(&ask::config(common)?)?;
+    let known = store.account(account).map_err(|e| CommandError::failure(e.to_string()))?;
+    let entry = known.ok_or_else(|| CommandError::usage(format!("no account \"{account}\" is known")))?.entry;
+    let home = Path::new(&entry.home);
+    let mut found = Vec::new();
+    for file in files {
+        let below = Path::new(file).strip_prefix(home).unwrap_or(Path::new(file)).as_os_str().as_bytes();
+        let wrong = |why: String| {
+            let shown = printable(file.as_bytes(), 200);
+            CommandError::usage(format!("{shown}: {why}; name a file below {}", home.display()))
+        };
+        let path = FilePath::new(below).map_err(|e| wrong(e.to_string()))?;
+        found.push(sense::locate::file(home, &path).map_err(|e| wrong(e.to_string()))?);
+    }
+    let whole = |file: &FileRef| home.join(std::ffi::OsStr::from_bytes(file.path.bytes()));
+    let holds = |site: &&model::Site| found.iter().all(|file| whole(file).starts_with(&site.root));
+    let root = entry.sites.iter().find(holds).map_or(home, |site| Path::new(&site.root));
+    Ok(Measure::QuarantineFile { of: sense::locate::count(root), files: found })
 }
 
 /// The process beyond doubt, as it is now; `act` checks again before it does anything.
