@@ -2,10 +2,20 @@
 # Runs everything: formatting, lints, unit and property tests, stories (in memory, against the binary, with kills), the
 # tests on real servers, the demo. As root on Debian it installs and starts what is missing; without root it says what
 # it leaves out. Loopback only; what it starts it stops.
+#
+#   ./test.sh                  everything, in CI size
+#   ./test.sh --races N        only the race harness of what touches files: N swaps against every verb
+#   ./test.sh --kills N        only the kill harness: N times kill -9 at a random moment
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
+case "${1:-}" in
+  '') ;;
+  --races) HK_RACES=$2 exec cargo test --locked --release -p act --test races -- --nocapture ;;
+  --kills) HK_KILLS=$2 exec cargo test --locked --release -p act --test kills -- --nocapture ;;
+  *) echo "test.sh: unknown option $1; see its first lines" >&2; exit 2 ;;
+esac
 bed=''
 log=$(mktemp)
 end() {
