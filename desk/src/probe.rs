@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::packet::SiteHandle;
-use model::{IntentId, Number, Outcome, ProbeTarget, Seen};
+use model::{FilePath, IntentId, Number, Outcome, ProbeTarget, Seen};
 use ureq::http::Uri;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -45,11 +45,20 @@ pub enum Answer {
 }
 
 /// Looks at these sites; `closed` says what is right (see `model::Look::Probe`).
-pub fn probe(intent: IntentId, sites: &[SiteHandle], incident: Number, closed: bool) -> Outcome {
+pub fn probe(
+    intent: IntentId,
+    sites: &[SiteHandle],
+    path: Option<&FilePath>,
+    incident: Number,
+    closed: bool,
+) -> Outcome {
+    let path = address(path);
+    let path = path.as_str();
     let mut seen: Vec<(bool, String)> = Vec::new();
     for some in sites.chunks(AT_ONCE) {
         seen.extend(std::thread::scope(|scope| {
-            let looks: Vec<_> = some.iter().map(|site| scope.spawn(move || look(site, incident, closed))).collect();
+            let looks: Vec<_> =
+                some.iter().map(|site| scope.spawn(move || look(site, path, incident, closed))).collect();
             looks.into_iter().map(|look| look.join().expect("a look does not panic")).collect::<Vec<_>>()
         }));
     }
@@ -61,9 +70,21 @@ pub fn probe(intent: IntentId, sites: &[SiteHandle], incident: Number, closed: b
     Outcome { intent, seen: Seen::Probed { right, what } }
 }
 
+/// A path as it is asked for: every byte that is not plain is written as `%` and two digits (RFC 3986, 2.1).
+fn address(path: Option<&FilePath>) -> String {
+    let mut text = "/".to_owned();
+    for byte in path.map_or(&b""[..], FilePath::bytes) {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => text.push(*byte as char),
+            other => text += &format!("%{other:02X}"),
+        }
+    }
+    text
+}
+
 /// Every address of one site must answer right. A site without any address cannot be seen closed.
-fn look(site: &SiteHandle, incident: Number, closed: bool) -> (bool, String) {
-    let answers: Vec<Answer> = site.probes.iter().map(|target| ask(site.domain.as_str(), "/", target)).collect();
+fn look(site: &SiteHandle, path: &str, incident: Number, closed: bool) -> (bool, String) {
+    let answers: Vec<Answer> = site.probes.iter().map(|target| ask(site.domain.as_str(), path, target)).collect();
     let right = answers.iter().all(|answer| is_right(answer, incident, closed)) && !(closed && answers.is_empty());
     let wrong = answers.iter().find(|answer| !is_right(answer, incident, closed));
     let word = wrong.or(answers.first()).map_or("not probed".to_owned(), word);
@@ -205,7 +226,7 @@ mod tests {
             gates: vec![],
             probes: vec![target],
         };
-        let outcome = probe(IntentId(1), &[handle], number(1), closed);
+        let outcome = probe(IntentId(1), &[handle], None, number(1), closed);
         let asked = asked.join().unwrap();
         assert!(asked[0].to_lowercase().contains("host: blog.example.jp\r\n"), "{asked:?}");
         match outcome.seen {
@@ -258,7 +279,7 @@ mod tests {
             gates: vec![],
             probes,
         };
-        let seen = |handle| probe(IntentId(1), &[handle], number(1), true).seen;
+        let seen = |handle| probe(IntentId(1), &[handle], None, number(1), true).seen;
         assert_eq!(
             seen(handle(vec![target])),
             Seen::Probed { right: false, what: "blog.example.jp refused".to_owned() }
@@ -277,5 +298,14 @@ mod tests {
     fn what_is_no_url_is_not_asked() {
         assert_eq!(ask_url("file:///etc/passwd"), None);
         assert_eq!(ask_url("blog.example.jp"), None);
+    }
+
+    #[test]
+    fn a_path_of_any_bytes_is_asked_for_as_it_is() {
+        let path = |bytes: &[u8]| address(Some(&FilePath::new(bytes).unwrap()));
+        assert_eq!(address(None), "/");
+        assert_eq!(path(b"wp-content/x.php"), "/wp-content/x.php");
+        assert_eq!(path("写 ?#%\r\n\u{202e}".as_bytes()), "/%E5%86%99%20%3F%23%25%0D%0A%E2%80%AE");
+        assert_eq!(path(b"\xff"), "/%FF");
     }
 }

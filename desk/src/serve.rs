@@ -33,7 +33,9 @@ pub fn handle(desk: &mut Desk, order: ToDesk) -> FromDesk {
             let letter = Outgoing { message_id: &message_id, references: &references, subject: &subject, text: &text };
             told(intent, send(desk, &to, &letter))
         }
-        ToDesk::Probe { intent, sites, incident, closed } => probe::probe(intent, &sites, incident, closed),
+        ToDesk::Probe { intent, sites, path, incident, closed } => {
+            probe::probe(intent, &sites, path.as_ref(), incident, closed)
+        }
         ToDesk::Page { intent, subject, text } => {
             let Some(operator) = desk.operator.clone() else {
                 return told(intent, Delivery::Undeliverable { why: "no operator address configured".to_owned() });

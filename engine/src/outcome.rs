@@ -97,7 +97,12 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
 fn done(draft: &mut Draft, id: RestrictionId, what: String) {
     match measure(draft, id) {
         Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) => {
-            let look = Look::Probe { restriction: id, sites: sites_of(&measure), closed: true };
+            let look = Look::Probe { restriction: id, sites: sites_of(&measure), path: None, closed: true };
+            draft.emit(Fact::LookOrdered { incident: id.incident, look });
+        }
+        // Not looked at when it opens again: to ask for a planted script is to run it.
+        Some(Measure::BlockScript { site, path }) => {
+            let look = Look::Probe { restriction: id, sites: vec![site], path: Some(path), closed: true };
             draft.emit(Fact::LookOrdered { incident: id.incident, look });
         }
         _ => imposed(draft, id, what),
@@ -157,7 +162,7 @@ fn taken_back(draft: &mut Draft, id: RestrictionId, what: String) {
     let failed = draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| !g.in_force());
     match measure(draft, id) {
         Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) if !failed => {
-            let look = Look::Probe { restriction: id, sites: sites_of(&measure), closed: false };
+            let look = Look::Probe { restriction: id, sites: sites_of(&measure), path: None, closed: false };
             draft.emit(Fact::LookOrdered { incident: id.incident, look });
         }
         _ => lifted(draft, id, what),

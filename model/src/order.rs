@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::inventory::Site;
 use crate::moment::Moment;
-use crate::name::{AccountRef, Domain, Hash, NoticeId, Number, RestrictionId};
+use crate::name::{AccountRef, Domain, FilePath, Hash, NoticeId, Number, RestrictionId};
 use crate::notice::{Delivery, NoticeKind};
 use crate::restriction::{Measure, Restriction};
 use crate::signal::{Kind, Signal};
@@ -115,6 +115,9 @@ pub enum Look {
         restriction: RestrictionId,
         /// The sites.
         sites: Vec<Domain>,
+        /// One path of theirs; absent: the first page.
+        #[serde(default)]
+        path: Option<FilePath>,
         /// True: 403 with our number is right. False: anything that is not our page is right.
         closed: bool,
     },

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::inventory::{AccountEntry, GateKey, ProbeTarget, Site, Unclear};
 use crate::moment::Span;
-use crate::name::{AccountName, AccountRef, Domain, Hash, Number, RestrictionId};
+use crate::name::{AccountName, AccountRef, Domain, FilePath, Hash, Number, RestrictionId};
 use crate::order::{Failure, Finding, IntentId, Look, Operator, Outcome, Owner, Verb};
 use crate::restriction::{Measure, ProcessRef};
 
@@ -255,6 +255,8 @@ pub enum ToDesk {
         intent: IntentId,
         /// The sites.
         sites: Vec<SiteHandle>,
+        /// See [`Look::Probe`].
+        path: Option<FilePath>,
         /// The incident whose number the page shows.
         incident: Number,
         /// See [`Look::Probe`].

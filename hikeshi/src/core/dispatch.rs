@@ -94,10 +94,10 @@ impl Core {
 
     fn send_look(&mut self, intent: &Intent, look: Look) -> Result<Sent, StoreError> {
         match &look {
-            Look::Probe { restriction, sites, closed } => {
-                let (incident, closed) = (restriction.incident, *closed);
+            Look::Probe { restriction, sites, path, closed } => {
+                let (incident, path, closed) = (restriction.incident, path.clone(), *closed);
                 let sites = self.handles(&intent.account.name, sites)?;
-                Ok(self.lines.desk.send(&ToDesk::Probe { intent: intent.id, sites, incident, closed }))
+                Ok(self.lines.desk.send(&ToDesk::Probe { intent: intent.id, sites, path, incident, closed }))
             }
             Look::Rescan { captured, .. } => {
                 let evidence = self.evidence_of(captured);

@@ -141,9 +141,12 @@ impl Draw {
                 captured: self.some(Self::hash),
             },
             1 => Look::Capture { restriction: self.restriction_id(), measure: self.measure() },
-            _ => {
-                Look::Probe { restriction: self.restriction_id(), sites: self.some(Self::domain), closed: self.coin() }
-            }
+            _ => Look::Probe {
+                restriction: self.restriction_id(),
+                sites: self.some(Self::domain),
+                path: None,
+                closed: self.coin(),
+            },
         }
     }
     fn checked(&mut self) -> Checked {
