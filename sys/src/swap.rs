@@ -1,0 +1,251 @@
+//! Changes one file that somebody else may change at the same moment, and loses nobody's change.
+//!
+//! A list is read, a new one is written beside it and both change places (renameat2(2), RENAME_EXCHANGE). What came
+//! out must be what was read, byte for byte and with no writer left; otherwise it goes back. Owner, group, mode and
+//! extended attributes (ACLs are such) are those of the file that was read.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use crate::dir::Dir;
+
+/// Nanoseconds of the time of change of each file that is put in place: how a file of ours is known after a crash
+/// (on a file system that keeps whole seconds it is not known, and the newer of two files stays).
+const OURS_NS: i64 = 720_260_321;
+/// fcntl(2)'s number on Linux (asm-generic/fcntl.h); the libc crate does not have it.
+const F_SETSIG: libc::c_int = 10;
+/// Exchanges in a row before somebody who changes the file all the time is let be.
+const ROUNDS_MAX: u32 = 1000;
+
+/// A file in a folder, and the name beside it that is used while it is changed.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// The folder; its owner, and nobody else, may rename what is not his in it.
+    pub dir: &'a Dir,
+    /// The file: one plain component.
+    pub name: &'a str,
+    /// The name beside it: one plain component, ours alone; another one with `~` at the end is used too.
+    pub spare: &'a str,
+    /// Bytes that are read at most.
+    pub bytes_max: u64,
+}
+
+/// A file as it was read, held open, so its inode is nobody else's meanwhile.
+#[derive(Debug)]
+pub struct Seen {
+    file: File,
+    /// Content.
+    pub bytes: Vec<u8>,
+    /// Owner, mode, links, times.
+    pub stat: Stat,
+}
+
+impl Seen {
+    fn is_ours(&self) -> bool {
+        self.stat.st_mtime_nsec as i64 == OURS_NS
+    }
+
+    fn modified(&self) -> (i64, i64) {
+        (self.stat.st_mtime as i64, self.stat.st_mtime_nsec as i64)
+    }
+
+    /// Whether nobody has it open for writing and its content is still what was read.
+    fn is_unchanged(&mut self) -> io::Result<bool> {
+        if has_writers(&self.file)? {
+            return Ok(false);
+        }
+        let mut now = Vec::new();
+        self.file.rewind()?;
+        (&self.file).take(self.bytes.len() as u64 + 1).read_to_end(&mut now)?;
+        Ok(now == self.bytes)
+    }
+}
+
+impl Shared<'_> {
+    /// Reads the file; `None` when it is not there.
+    ///
+    /// Errors: a link (ELOOP), something else than a regular file or more than `bytes_max` (`InvalidData`).
+    pub fn read(&self) -> io::Result<Option<Seen>> {
+        self.seen(self.name)
+    }
+
+    /// Puts `bytes` in place of what was `seen`. False: somebody changed, replaced or removed it meanwhile; then what
+    /// he wrote stands. `modified`: time of change, seconds and nanoseconds since 1970; without it a time of now in
+    /// another second than that of `seen`, because readers that compare whole seconds (cron, Dovecot) must notice.
+    ///
+    /// `step` is told each name between two effects. Errors leave what [`Shared::settle`] cleans.
+    pub fn swap(
+        &self,
+        mut seen: Seen,
+        bytes: &[u8],
+        modified: Option<(i64, i64)>,
+        step: &mut dyn FnMut(&'static str),
+    ) -> io::Result<bool> {
+        let new = self.write_beside(&seen, bytes, modified, step)?;
+        let out = match self.exchange() {
+            Err(Errno::NOENT) => return self.dir.unlink(self.spare).map(|_| false),
+            other => other.map_err(io::Error::from).and_then(|()| self.hold(self.spare))?,
+        };
+        step("swap: exchanged");
+        let right = same(&out, &seen.file)? && seen.is_unchanged()?;
+        if !right {
+            self.back(OwnedFd::from(new), out)?;
+            step("swap: exchanged back");
+        }
+        rustix::fs::fsync(self.dir.as_fd())?;
+        self.dir.unlink(self.spare)?;
+        step("swap: old file removed");
+        Ok(right)
+    }
+
+    /// Cleans what a crash left beside the file. A change of somebody else that came out of it and was not yet put
+    /// back goes back. `alike` tells whether two contents differ by nothing but ours.
+    pub fn settle(&self, alike: &dyn Fn(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        self.dir.unlink(&format!("{}~", self.spare))?;
+        if let (Some(left), Some(there)) = (self.seen(self.spare)?, self.seen(self.name)?) {
+            let newer = there.is_ours() || left.modified() > there.modified();
+            if !left.is_ours() && newer && !alike(&left.bytes, &there.bytes) {
+                let inside = self.hold(self.spare)?;
+                self.back(OwnedFd::from(there.file), inside)?;
+            }
+        }
+        self.dir.unlink(self.spare).map(drop)
+    }
+
+    /// Exchanges until `ours` comes out: what is in place then is the newest that somebody else wrote. `inside` is
+    /// the file that has the spare name now.
+    fn back(&self, ours: OwnedFd, inside: OwnedFd) -> io::Result<()> {
+        let (mut wanted, mut inside) = (ours, inside);
+        for _ in 0..ROUNDS_MAX {
+            match self.exchange() {
+                Err(Errno::NOENT) => return Ok(()), // he removed the file: nothing older comes back
+                other => other?,
+            }
+            let out = self.hold(self.spare)?;
+            if same(&out, &wanted)? {
+                return Ok(());
+            }
+            wanted = std::mem::replace(&mut inside, out);
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the file changes faster than it can be put back; try again"))
+    }
+
+    fn exchange(&self) -> Result<(), Errno> {
+        rustix::fs::renameat_with(self.dir, self.spare, self.dir, self.name, RenameFlags::EXCHANGE)
+    }
+
+    /// Writes the whole new file under a name that says unfinished, then gives it the spare name.
+    fn write_beside(
+        &self,
+        like: &Seen,
+        bytes: &[u8],
+        modified: Option<(i64, i64)>,
+        step: &mut dyn FnMut(&'static str),
+    ) -> io::Result<File> {
+        let unfinished = format!("{}~", self.spare);
+        self.dir.unlink(&unfinished)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut new = File::from(rustix::fs::openat(self.dir, &unfinished, flags, Mode::empty())?);
+        new.write_all(bytes)?;
+        step("swap: written");
+        let now = rustix::fs::fstat(&new)?.st_mtime as i64;
+        let (tv_sec, tv_nsec) = modified.unwrap_or((now + i64::from(now == like.modified().0), OURS_NS));
+        let (owner, group) = (Uid::from_raw(like.stat.st_uid), Gid::from_raw(like.stat.st_gid));
+        rustix::fs::fchown(&new, Some(owner), Some(group))?;
+        rustix::fs::fchmod(&new, Mode::from_raw_mode(like.stat.st_mode & 0o7777))?;
+        copy_attributes(&like.file, &new)?;
+        let time = Timespec { tv_sec, tv_nsec: tv_nsec as _ };
+        rustix::fs::futimens(&new, &Timestamps { last_access: time, last_modification: time })?;
+        new.sync_all()?;
+        rustix::fs::renameat(self.dir, &unfinished, self.dir, self.spare)?;
+        step("swap: complete");
+        Ok(new)
+    }
+
+    fn seen(&self, name: &str) -> io::Result<Option<Seen>> {
+        let file = match self.dir.open_beneath(name, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let stat = rustix::fs::fstat(&file)?;
+        let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return wrong(format!("{name} is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        (&file).take(self.bytes_max + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > self.bytes_max {
+            true => wrong(format!("{name} has more than {} bytes", self.bytes_max)),
+            false => Ok(Some(Seen { file, bytes, stat })),
+        }
+    }
+
+    /// Holds whatever has this name, a link itself too.
+    fn hold(&self, name: &str) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(self.dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+/// Sets a folder's time of change one second on when it is still that of `before`: who compares whole seconds (cron)
+/// would otherwise miss the second of two changes in one second.
+pub fn touch(dir: &Dir, before: &Stat) -> io::Result<()> {
+    let now = rustix::fs::fstat(dir)?;
+    if now.st_mtime != before.st_mtime {
+        return Ok(());
+    }
+    let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT as _ };
+    let next = Timespec { tv_sec: now.st_mtime as i64 + 1, tv_nsec: 0 };
+    Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: next })?)
+}
+
+fn same(one: &impl AsFd, other: &impl AsFd) -> io::Result<bool> {
+    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
+fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    let mut names = vec![0_u8; 64 * 1024]; // XATTR_LIST_MAX
+    let length = match rustix::fs::flistxattr(from, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        other => other?,
+    };
+    for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0_u8; 64 * 1024]; // XATTR_SIZE_MAX
+        let length = rustix::fs::fgetxattr(from, name, &mut value[..])?;
+        rustix::fs::fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Whether anybody has this file open for writing: a read lease is refused then (fcntl(2), F_SETLEASE).
+///
+/// Error `PermissionDenied`: another's file and no CAP_LEASE.
+#[allow(unsafe_code)]
+fn has_writers(file: &File) -> io::Result<bool> {
+    let fd = file.as_raw_fd();
+    // SAFETY: each call takes a descriptor that `file` holds open and a number; no memory of ours is touched. The
+    // signal of a broken lease is one that is ignored unless asked for (signal(7), SIGURG).
+    let taken = unsafe {
+        match libc::fcntl(fd, F_SETSIG, libc::SIGURG) {
+            0 => libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK),
+            other => other,
+        }
+    };
+    if taken != 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::EAGAIN) { Ok(true) } else { Err(error) };
+    }
+    // SAFETY: as above.
+    match unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) } {
+        0 => Ok(false),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+#[path = "swap/tests.rs"]
+mod tests;
