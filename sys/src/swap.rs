@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -54,14 +54,8 @@ impl Seen {
     }
 
     /// Whether nobody has it open for writing and its content is still what was read.
-    fn is_unchanged(&mut self) -> io::Result<bool> {
-        if has_writers(&self.file)? {
-            return Ok(false);
-        }
-        let mut now = Vec::new();
-        self.file.rewind()?;
-        (&self.file).take(self.bytes.len() as u64 + 1).read_to_end(&mut now)?;
-        Ok(now == self.bytes)
+    fn is_unchanged(&self, bytes_max: u64) -> io::Result<bool> {
+        Ok(!has_writers(&self.file)? && content(&self.file, bytes_max)? == self.bytes)
     }
 }
 
@@ -80,20 +74,21 @@ impl Shared<'_> {
     /// `step` is told each name between two effects. Errors leave what [`Shared::settle`] cleans.
     pub fn swap(
         &self,
-        mut seen: Seen,
+        seen: Seen,
         bytes: &[u8],
         modified: Option<(i64, i64)>,
         step: &mut dyn FnMut(&'static str),
     ) -> io::Result<bool> {
         let new = self.write_beside(&seen, bytes, modified, step)?;
-        let out = match self.exchange() {
+        match self.exchange() {
             Err(Errno::NOENT) => return self.dir.unlink(self.spare).map(|_| false),
-            other => other.map_err(io::Error::from).and_then(|()| self.hold(self.spare))?,
-        };
+            other => other?,
+        }
         step("swap: exchanged");
-        let right = same(&out, &seen.file)? && seen.is_unchanged()?;
+        let out = self.hold(self.spare)?;
+        let right = self.came_back(&out, &seen)?;
         if !right {
-            self.back(OwnedFd::from(new), out)?;
+            self.back(new, out)?;
             step("swap: exchanged back");
         }
         rustix::fs::fsync(self.dir.as_fd())?;
@@ -110,15 +105,15 @@ impl Shared<'_> {
             let newer = there.is_ours() || left.modified() > there.modified();
             if !left.is_ours() && newer && !alike(&left.bytes, &there.bytes) {
                 let inside = self.hold(self.spare)?;
-                self.back(OwnedFd::from(there.file), inside)?;
+                self.back(there, inside)?;
             }
         }
         self.dir.unlink(self.spare).map(drop)
     }
 
-    /// Exchanges until `ours` comes out: what is in place then is the newest that somebody else wrote. `inside` is
-    /// the file that has the spare name now.
-    fn back(&self, ours: OwnedFd, inside: OwnedFd) -> io::Result<()> {
+    /// Exchanges until `ours` comes out untouched: what is in place then is the newest that somebody else wrote.
+    /// `inside` is the file that has the spare name now.
+    fn back(&self, ours: Seen, inside: Seen) -> io::Result<()> {
         let (mut wanted, mut inside) = (ours, inside);
         for _ in 0..ROUNDS_MAX {
             match self.exchange() {
@@ -126,12 +121,18 @@ impl Shared<'_> {
                 other => other?,
             }
             let out = self.hold(self.spare)?;
-            if same(&out, &wanted)? {
+            if self.came_back(&out, &wanted)? {
                 return Ok(());
             }
             wanted = std::mem::replace(&mut inside, out);
         }
         Err(io::Error::new(io::ErrorKind::ResourceBusy, "the file changes faster than it can be put back; try again"))
+    }
+
+    /// Whether `out` is the file that was `put` in place, and nobody wrote into it since nor can do so any more.
+    fn came_back(&self, out: &Seen, put: &Seen) -> io::Result<bool> {
+        let same = (out.stat.st_dev, out.stat.st_ino) == (put.stat.st_dev, put.stat.st_ino);
+        Ok(same && put.is_unchanged(self.bytes_max)?)
     }
 
     fn exchange(&self) -> Result<(), Errno> {
@@ -145,7 +146,7 @@ impl Shared<'_> {
         bytes: &[u8],
         modified: Option<(i64, i64)>,
         step: &mut dyn FnMut(&'static str),
-    ) -> io::Result<File> {
+    ) -> io::Result<Seen> {
         let unfinished = format!("{}~", self.spare);
         self.dir.unlink(&unfinished)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -162,32 +163,38 @@ impl Shared<'_> {
         rustix::fs::futimens(&new, &Timestamps { last_access: time, last_modification: time })?;
         new.sync_all()?;
         rustix::fs::renameat(self.dir, &unfinished, self.dir, self.spare)?;
+        let new = self.hold(self.spare)?;
         step("swap: complete");
         Ok(new)
     }
 
     fn seen(&self, name: &str) -> io::Result<Option<Seen>> {
-        let file = match self.dir.open_beneath(name, OFlags::RDONLY | OFlags::NONBLOCK) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let stat = rustix::fs::fstat(&file)?;
-        let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return wrong(format!("{name} is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        (&file).take(self.bytes_max + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > self.bytes_max {
-            true => wrong(format!("{name} has more than {} bytes", self.bytes_max)),
-            false => Ok(Some(Seen { file, bytes, stat })),
+        match self.hold(name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(seen) if seen.bytes.len() as u64 > self.bytes_max => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{name} has more than {} bytes", self.bytes_max),
+            )),
+            other => other.map(Some),
         }
     }
 
-    /// Holds whatever has this name, a link itself too.
-    fn hold(&self, name: &str) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::openat(self.dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    /// Opens a regular file and reads it, one byte beyond the bound at most.
+    fn hold(&self, name: &str) -> io::Result<Seen> {
+        let file = self.dir.open_beneath(name, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let stat = rustix::fs::fstat(&file)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(Seen { bytes: content(&file, self.bytes_max)?, file, stat }),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file"))),
+        }
     }
+}
+
+fn content(mut file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Sets a folder's time of change one second on when it is still that of `before`: who compares whole seconds (cron)
@@ -200,11 +207,6 @@ pub fn touch(dir: &Dir, before: &Stat) -> io::Result<()> {
     let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT as _ };
     let next = Timespec { tv_sec: now.st_mtime as i64 + 1, tv_nsec: 0 };
     Ok(rustix::fs::futimens(dir, &Timestamps { last_access: omit, last_modification: next })?)
-}
-
-fn same(one: &impl AsFd, other: &impl AsFd) -> io::Result<bool> {
-    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
-    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 fn copy_attributes(from: &File, to: &File) -> io::Result<()> {

@@ -101,6 +101,22 @@ fn what_he_renames_in_while_his_first_change_goes_back_is_the_one_that_stays() {
 }
 
 #[test]
+fn what_he_writes_into_our_file_while_his_first_change_goes_back_is_the_one_that_stays() {
+    let (path, dir) = folder();
+    let list = path.path().join("list");
+    std::fs::write(&list, "old").unwrap();
+    let seen = shared(&dir).read().unwrap().unwrap();
+    let swapped = shared(&dir).swap(seen, b"new", None, &mut |step| match step {
+        "swap: complete" => std::fs::write(&list, "first").unwrap(),
+        "swap: exchanged" => std::fs::write(&list, "second").unwrap(),
+        _ => {}
+    });
+    assert!(!swapped.unwrap());
+    assert_eq!(std::fs::read(&list).unwrap(), b"second");
+    assert_eq!(std::fs::read_dir(path.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_crash_at_any_step_leaves_the_newest_of_his_and_nothing_beside_it() {
     for (at, his) in [
         ("swap: written", None),
