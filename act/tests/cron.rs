@@ -449,12 +449,15 @@ fn among_cron(node: &Node, script: &str) -> Command {
     let passwd =
         std::fs::read_to_string("/etc/passwd").unwrap() + &format!("hkcron:x:{TENANT}:{TENANT}::/tmp:/bin/sh\n");
     std::fs::write(root.join("passwd"), passwd).unwrap();
+    let shadow = std::fs::read_to_string("/etc/shadow").unwrap() + "hkcron:*:19000:0:99999:7:::\n";
+    std::fs::write(root.join("shadow"), shadow).unwrap();
+    std::fs::set_permissions(root.join("shadow"), PermissionsExt::from_mode(0o600)).unwrap();
     for folder in ["run", "cron.d"] {
         let _ = std::fs::create_dir(root.join(folder));
     }
     std::fs::write(root.join("crontab"), "").unwrap();
     let mounts = format!(
-        "set -e; cd {}; mount --bind cron /var/spool/cron/crontabs; mount --bind passwd /etc/passwd; \
+        "set -e; cd {}; mount --bind cron /var/spool/cron/crontabs; mount --bind passwd /etc/passwd; mount --bind shadow /etc/shadow; \
          mount --bind run /run; mount --bind cron.d /etc/cron.d; \
          if [ -e /etc/crontab ]; then mount --bind crontab /etc/crontab; fi; {script}",
         root.display()

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -18,8 +19,10 @@ use crate::dir::Dir;
 const OURS_NS: i64 = 720_260_321;
 /// fcntl(2)'s number on Linux (asm-generic/fcntl.h); the libc crate does not have it.
 const F_SETSIG: libc::c_int = 10;
+/// How long a file that goes back is kept away from its place until its writer is done.
+const WRITER_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Exchanges in a row before somebody who changes the file all the time is let be.
-const ROUNDS_MAX: u32 = 1000;
+const ROUNDS_MAX: u32 = 100;
 
 /// A file in a folder, and the name beside it that is used while it is changed.
 #[derive(Debug)]
@@ -85,13 +88,15 @@ impl Shared<'_> {
             other => other?,
         }
         step("swap: exchanged");
+        // Whoever was just opening the old file by its name has it open after this.
+        rustix::fs::fsync(self.dir.as_fd())?;
         let out = self.hold(self.spare)?;
         let right = self.came_back(&out, &seen)?;
         if !right {
             self.back(new, out)?;
+            rustix::fs::fsync(self.dir.as_fd())?;
             step("swap: exchanged back");
         }
-        rustix::fs::fsync(self.dir.as_fd())?;
         self.dir.unlink(self.spare)?;
         step("swap: old file removed");
         Ok(right)
@@ -116,6 +121,12 @@ impl Shared<'_> {
     fn back(&self, ours: Seen, inside: Seen) -> io::Result<()> {
         let (mut wanted, mut inside) = (ours, inside);
         for _ in 0..ROUNDS_MAX {
+            // He may be in the middle of writing into it; what he changes afterwards he changes in place.
+            let until = Instant::now() + WRITER_WAIT_MAX;
+            while has_writers(&inside.file)? && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            inside.bytes = content(&inside.file, self.bytes_max)?;
             match self.exchange() {
                 Err(Errno::NOENT) => return Ok(()), // he removed the file: nothing older comes back
                 other => other?,
