@@ -69,9 +69,22 @@ impl Config {
             quarantine_dirs: Vec::new(),
             cron_spool: "/var/spool/cron/crontabs".into(),
             net: None,
-            logins: act::LoginConfig::default(),
+            logins: if handed { act::LoginConfig::default() } else { self.logins() },
             disarmed: self.paths.etc.0.join("disarmed"),
             core_uids: vec![rustix::process::geteuid().as_raw()],
+        }
+    }
+
+    fn logins(&self) -> act::LoginConfig {
+        let login = &self.login;
+        act::LoginConfig {
+            ssh: login.ssh_deny().map(|list| act::SshDeny {
+                list,
+                config: login.ssh_config.0.clone(),
+                pid_file: login.ssh_pid.0.clone(),
+            }),
+            ftp: login.ftp_deny(),
+            mail: login.mail_deny().map(|list| act::MailDeny { list, config: login.mail_config.0.clone() }),
         }
     }
 }
