@@ -14,7 +14,7 @@ pub enum Reach {
     Uids(RangeInclusive<u32>),
     /// Demo and tests, no root: our own uid, only processes whose pidfd was handed over, files below `folder`.
     Handed {
-        /// `gate_dir` and the Postfix hold file must lie below it.
+        /// `gate_dir`, the spool of crontabs, the Postfix hold file and deny lists must lie below it.
         folder: PathBuf,
     },
 }

@@ -86,7 +86,7 @@ impl Cron {
         let seen = seen.ok_or_else(|| Failure::Gone(format!("{account} has no crontab any more; nothing runs")))?;
         let (start, end) = (line.start as usize, line.end as usize);
         let mark = mark(id);
-        let mut bytes = seen.bytes;
+        let mut bytes = seen.bytes.clone();
         let marked = bytes.get(start..).is_some_and(|rest| rest.starts_with(mark.as_bytes()));
         if marked && Hash::of(&bytes) != line.hash {
             bytes.drain(start..start + mark.len()); // the same order once more
@@ -105,7 +105,7 @@ impl Cron {
         if bytes[start] == b'#' {
             return Err(Failure::Gone(format!("that line of the crontab of {account} is a comment; it runs nothing")));
         }
-        let modified = (seen.stat.st_mtime as i64, seen.stat.st_mtime_nsec as i64);
+        let modified = seen.modified();
         Ok(Splice { id, line: line.clone(), text: Hash::of(&bytes[start..end]), modified })
     }
 

@@ -233,7 +233,7 @@ fn includes(config: &str, list: &Path) -> bool {
 /// The file that sshd includes; `None` when nobody is denied.
 fn text(names: &[String]) -> Option<String> {
     let lines = names.iter().map(|name| format!("DenyUsers {name}\n"));
-    (!names.is_empty()).then(|| HEAD.chars().chain(lines.collect::<String>().chars()).collect())
+    (!names.is_empty()).then(|| HEAD.to_owned() + &lines.collect::<String>())
 }
 
 impl MailDeny {

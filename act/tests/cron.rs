@@ -148,6 +148,27 @@ fn any_table_comes_back_to_the_byte_with_owner_mode_and_time() {
 }
 
 #[test]
+fn an_access_list_and_attributes_stay_on_the_table() {
+    let Some(node) = cron_node() else { return };
+    let text = format!("{LINE}\n");
+    install(&table(&node), text.as_bytes());
+    let list = |arguments: &[&str]| Command::new("setfacl").args(arguments).arg(table(&node)).status();
+    if !list(&["-m", "u:20221:r"]).is_ok_and(|status| status.success()) {
+        skipped("no setfacl, or a file system without access lists");
+        return;
+    }
+    let lists = || Command::new("getfacl").arg("-pn").arg(table(&node)).output().unwrap().stdout;
+    let before = (lists(), facts(&table(&node)));
+    let mut actor = node.open();
+    let one = off_line(1, text.as_bytes());
+    done(actor.handle(impose(1, &tenant(), &one, &[])));
+    assert_eq!(lists(), before.0);
+    done(actor.handle(lift(2, &tenant(), &one, false)));
+    assert!((lists(), facts(&table(&node))) == before);
+    assert!(String::from_utf8_lossy(&before.0).contains("user:20221:r--"));
+}
+
+#[test]
 fn two_incidents_on_one_table_come_off_in_any_order() {
     let Some(node) = cron_node() else { return };
     let text = format!("{LINE}\n{LINE}\n0 4 * * * backup\n");

@@ -52,8 +52,9 @@ impl Seen {
         self.stat.st_mtime_nsec as i64 == OURS_NS
     }
 
-    fn modified(&self) -> (i64, i64) {
-        (self.stat.st_mtime as i64, self.stat.st_mtime_nsec as i64)
+    /// Time of change, seconds and nanoseconds since 1970.
+    pub fn modified(&self) -> (i64, i64) {
+        (self.stat.st_mtime, self.stat.st_mtime_nsec as i64)
     }
 
     /// Whether nobody has it open for writing and its content is still what was read.

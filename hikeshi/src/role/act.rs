@@ -45,12 +45,13 @@ impl Config {
     fn act(&self, handed: bool) -> act::Config {
         let range = &self.node.tenant_uids;
         let state = &self.paths.state.0;
+        let own = state.parent().unwrap_or(state);
         let limits = &self.limits;
         let accounts = accounts(&self.node.passwd.0, range.first..=range.last);
         let share = accounts * limits.accounts_per_day_percent.0.max(0) as u64 / 100;
         act::Config {
             reach: match handed {
-                true => Reach::Handed { folder: state.parent().unwrap_or(state).to_owned() },
+                true => Reach::Handed { folder: own.to_owned() },
                 false => Reach::Uids(range.first..=range.last),
             },
             budgets: Budgets {
@@ -67,7 +68,7 @@ impl Config {
             }),
             cgroups: !handed,
             quarantine_dirs: Vec::new(),
-            cron_spool: "/var/spool/cron/crontabs".into(),
+            cron_spool: if handed { own.join("cron") } else { "/var/spool/cron/crontabs".into() },
             net: None,
             logins: if handed { act::LoginConfig::default() } else { self.logins() },
             disarmed: self.paths.etc.0.join("disarmed"),

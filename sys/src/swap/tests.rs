@@ -153,3 +153,18 @@ fn a_crash_at_any_step_leaves_the_newest_of_his_and_nothing_beside_it() {
         assert_eq!(std::fs::read_dir(path.path()).unwrap().count(), 1, "{at}");
     }
 }
+
+#[test]
+fn two_changes_in_one_second_have_two_seconds_for_who_compares_seconds() {
+    let (path, dir) = folder();
+    let before = rustix::fs::fstat(&dir).unwrap();
+    let at = |nanoseconds| {
+        let time = Timespec { tv_sec: before.st_mtime as i64, tv_nsec: nanoseconds };
+        rustix::fs::futimens(&dir, &Timestamps { last_access: time, last_modification: time }).unwrap();
+    };
+    at(999_999_999);
+    touch(&dir, &before).unwrap();
+    assert_eq!(path.path().metadata().unwrap().mtime(), before.st_mtime as i64 + 1);
+    touch(&dir, &before).unwrap();
+    assert_eq!(path.path().metadata().unwrap().mtime(), before.st_mtime as i64 + 1, "another second already");
+}
