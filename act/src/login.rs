@@ -43,7 +43,9 @@ impl Logins {
         for login in logins {
             match login {
                 Login::Shell => plain(account.name.as_str(), "*?@!,").and_then(|()| self.ssh()?.check())?,
-                Login::Ftp => plain(account.name.as_str(), "").and_then(|()| List::open(self.ftp()?)?.check())?,
+                Login::Ftp => {
+                    plain(account.name.as_str(), "").and_then(|()| List::open(self.ftp()?)?.check().map(drop))?
+                }
                 Login::Mail(user) => plain(user.as_str(), ":").and_then(|()| self.mail()?.check())?,
             }
         }
@@ -129,12 +131,6 @@ fn folder_of(path: &Path) -> Result<(Dir, &str), String> {
 impl SshDeny {
     fn check(&self) -> Result<(), String> {
         folder_of(&self.list)?;
-        let shown = self.config.display();
-        let text = std::fs::read_to_string(&self.config).map_err(|e| format!("{shown}: {e}; correct [login]"))?;
-        if !includes(&text, &self.list) {
-            let list = self.list.display();
-            return Err(format!("{shown} does not read {list}; put `Include {list}` before its first Match"));
-        }
         self.listener()?;
         self.is_right()
     }
@@ -155,7 +151,9 @@ impl SshDeny {
             let mut denied = shown.lines().filter_map(|line| line.strip_prefix("denyusers "));
             if !denied.any(|line| line.split_whitespace().any(|one| one == name)) {
                 return Err(format!(
-                    "sshd would still let {name} in; look for a Match with DenyUsers in {}",
+                    "sshd would still let {name} in; put `Include {}` before the first Match of {}, and DenyUsers into \
+                     no Match",
+                    self.list.display(),
                     self.config.display()
                 ));
             }
@@ -210,26 +208,6 @@ impl SshDeny {
     }
 }
 
-/// Whether a configuration of sshd includes a file for everybody; a relative pattern is below /etc/ssh.
-fn includes(config: &str, list: &Path) -> bool {
-    let words = |line: &str| line.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect::<Vec<_>>();
-    let lines =
-        config.lines().map(words).take_while(|line| !line.first().is_some_and(|w| w.eq_ignore_ascii_case("match")));
-    let matches = |pattern: &str| {
-        let path = Path::new("/etc/ssh").join(pattern);
-        let last = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or("").to_owned();
-        let name = last(list);
-        let right = match last(&path).split_once('*') {
-            Some((first, rest)) => name.starts_with(first) && name.ends_with(rest),
-            None => name == last(&path),
-        };
-        right && path.parent() == list.parent()
-    };
-    lines
-        .filter(|line| line.first().is_some_and(|w| w.eq_ignore_ascii_case("include")))
-        .any(|line| line[1..].iter().any(|pattern| matches(pattern)))
-}
-
 /// The file that sshd includes; `None` when nobody is denied.
 fn text(names: &[String]) -> Option<String> {
     let lines = names.iter().map(|name| format!("DenyUsers {name}\n"));
@@ -240,7 +218,7 @@ impl MailDeny {
     fn check(&self) -> Result<(), String> {
         let list = List::open(&self.list)?;
         let shown = self.list.display();
-        let mode = list.check_mode()?;
+        let mode = list.check()?;
         if mode & 0o044 == 0 {
             return Err(format!("Dovecot's auth process cannot read {shown}; chgrp dovecot, chmod 640"));
         }
@@ -290,12 +268,8 @@ impl List {
         Ok(List { folder, path: path.to_owned(), name: name.to_owned(), spare: format!(".hikeshi-{name}") })
     }
 
-    fn check(&self) -> Result<(), String> {
-        self.check_mode().map(drop)
-    }
-
     /// The mode of a list that is there, that nobody else can change and whose marks are whole.
-    fn check_mode(&self) -> Result<u32, String> {
+    fn check(&self) -> Result<u32, String> {
         let seen = self.read()?;
         parts(&seen.bytes).ok_or_else(|| self.damaged())?;
         match seen.stat.st_uid == rustix::process::geteuid().as_raw() && seen.stat.st_mode & 0o022 == 0 {
@@ -376,23 +350,6 @@ mod tests {
             assert!(plain(name, "*?@!,").is_err(), "{name:?}");
         }
         assert!(plain("alice.b-1_", "*?@!,").is_ok() && plain("info@example.jp", ":").is_ok());
-    }
-
-    #[test]
-    fn only_an_include_for_everybody_counts() {
-        let list = Path::new("/etc/ssh/sshd_config.d/hikeshi.conf");
-        for (config, right) in [
-            ("Port 22\n\nInclude /etc/ssh/sshd_config.d/*.conf\n", true),
-            ("include sshd_config.d/*\n", true),
-            ("Include \"/etc/ssh/sshd_config.d/hikeshi.conf\"\n", true),
-            ("Include /a/*.conf /etc/ssh/sshd_config.d/h*.conf\n", true),
-            ("#Include /etc/ssh/sshd_config.d/*.conf\n", false),
-            ("Match User bob\nInclude /etc/ssh/sshd_config.d/*.conf\n", false),
-            ("Include /etc/ssh/sshd_config.d/*.cfg\n", false),
-            ("Include /etc/ssh/*.conf\n", false),
-        ] {
-            assert_eq!(includes(config, list), right, "{config}");
-        }
     }
 
     #[test]

@@ -168,7 +168,10 @@ fn a_list_that_the_service_does_not_read_is_refused_with_the_next_step() {
     let mail = [mailbox("a@b.jp")];
     refused(&[], "no login was named");
     changed("ssh/sshd_config", "Include", "#Include", &[Login::Shell], "put `Include");
-    changed("ssh/sshd_config", "Include", "Match User bob\nInclude", &[Login::Shell], "before its first Match");
+    let ssh = std::fs::read_to_string(at("ssh/sshd_config")).unwrap();
+    let (include, rest) = ssh.split_once('\n').unwrap();
+    let for_bob = format!("{rest}Match User bob\n{include}\n");
+    changed("ssh/sshd_config", &ssh, &for_bob, &[Login::Shell], "before the first Match");
     changed("ssh/sshd_config", "Port 21201", "Prot 21201", &[Login::Shell], "does not accept its configuration");
     changed(
         "ssh/sshd_config",
