@@ -69,10 +69,11 @@ impl Actor {
     pub fn open_with(config: Config, clock: Box<dyn Clock>, steps: Steps) -> io::Result<Actor> {
         let hands = Hands::default();
         if let Reach::Handed { folder } = &config.reach {
-            let hold = config.postfix.as_ref().map(|p| p.hold_file.as_path());
-            if let Some(path) =
-                [Some(config.gate_dir.as_path()), hold].into_iter().flatten().find(|p| !p.starts_with(folder))
-            {
+            let hold = config.postfix.as_ref().map(|p| &p.hold_file);
+            let logins = &config.logins;
+            let (ssh, mail) = (logins.ssh.as_ref().map(|ssh| &ssh.list), logins.mail.as_ref().map(|mail| &mail.list));
+            let paths = [Some(&config.gate_dir), Some(&config.cron_spool), hold, ssh, logins.ftp.as_ref(), mail];
+            if let Some(path) = paths.into_iter().flatten().find(|path| !path.starts_with(folder)) {
                 return Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
                     format!(

@@ -14,7 +14,7 @@ pub enum Reach {
     Uids(RangeInclusive<u32>),
     /// Demo and tests, no root: our own uid, only processes whose pidfd was handed over, files below `folder`.
     Handed {
-        /// `gate_dir` and the Postfix hold file must lie below it.
+        /// `gate_dir`, the spool of crontabs, the Postfix hold file and deny lists must lie below it.
         folder: PathBuf,
     },
 }
@@ -59,12 +59,34 @@ pub struct NetConfig {
 /// Deny lists of login services; `None`: that service cannot be blocked here, and an order says what to configure.
 #[derive(Clone, Debug, Default)]
 pub struct LoginConfig {
-    /// A file of ours that sshd includes (`DenyUsers …`), and sshd's pid file.
-    pub ssh: Option<(PathBuf, PathBuf)>,
-    /// A list of names that the FTP servers deny (pam_listfile(8), `UseFtpUsers`), such as `/etc/ftpusers`.
+    /// ssh and sftp.
+    pub ssh: Option<SshDeny>,
+    /// A list of names that the FTP servers deny (pam_listfile(8), `UseFtpUsers`, `userlist_file`), such as
+    /// `/etc/ftpusers`; it must be there.
     pub ftp: Option<PathBuf>,
-    /// A file of ours that Dovecot reads as a `deny = yes` passdb of driver passwd-file.
-    pub mail: Option<PathBuf>,
+    /// Mailboxes.
+    pub mail: Option<MailDeny>,
+}
+
+/// How sshd is told whom it denies.
+#[derive(Clone, Debug)]
+pub struct SshDeny {
+    /// A file of ours that the configuration includes (`DenyUsers …`); not there when nobody is denied.
+    pub list: PathBuf,
+    /// sshd's configuration, `/etc/ssh/sshd_config`.
+    pub config: PathBuf,
+    /// Where sshd writes its process id.
+    pub pid_file: PathBuf,
+}
+
+/// How Dovecot is told whom it denies.
+#[derive(Clone, Debug)]
+pub struct MailDeny {
+    /// A list that Dovecot reads as a `deny = yes` passdb of driver passwd-file; it must be there, always: Dovecot
+    /// lets nobody in when it is missing.
+    pub list: PathBuf,
+    /// Dovecot's configuration, `/etc/dovecot/dovecot.conf`.
+    pub config: PathBuf,
 }
 
 /// Everything that an [`crate::Actor`] is told at its start.

@@ -101,9 +101,9 @@ impl Actor {
             Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
             Effect::Sessions(root) => return crate::sessions::end(account, root),
-            Effect::Logins(_) => {
+            Effect::Logins(logins) => {
                 let wanted = self.wanted_logins(None);
-                self.logins.set(&wanted).map_err(Failure::Error)?;
+                self.logins.set(&wanted, logins, &mut self.steps).map_err(Failure::Error)?;
                 self.step("impose: logins denied");
             }
             Effect::Outbound | Effect::Sources(..) => {
@@ -172,9 +172,9 @@ impl Actor {
             Effect::Files(home, moved) => self.files.take_back(account, id, home, moved, &mut self.steps),
             Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
             Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
-            Effect::Logins(_) => {
+            Effect::Logins(logins) => {
                 let wanted = self.wanted_logins(Some(id));
-                self.logins.set(&wanted)?;
+                self.logins.set(&wanted, logins, &mut self.steps)?;
                 self.step("lift: logins allowed");
                 Ok("logins allowed, as far as no other restriction denies them".into())
             }
@@ -234,7 +234,11 @@ impl Actor {
             Effect::Sessions(_) => (true, "everyone was signed out once".into()),
             Effect::Logins(_) => {
                 let is = self.logins.is_set(&self.wanted_logins(None));
-                told(is, "logins denied".into(), "a deny list was changed by somebody else")
+                told(
+                    is,
+                    "new logins denied; who is logged in stays so until he leaves".into(),
+                    "a deny list was changed by somebody else",
+                )
             }
             Effect::Sources(_, until) if *until <= self.now() => (true, format!("ended by itself at {until}")),
             Effect::Outbound | Effect::Sources(..) => {

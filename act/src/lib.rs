@@ -23,6 +23,8 @@ mod serve;
 mod sessions;
 
 pub use actor::Actor;
-pub use config::{Budgets, Clock, Config, Hands, LoginConfig, NetConfig, PostfixConfig, Reach, Steps, SystemClock};
+pub use config::{
+    Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, PostfixConfig, Reach, SshDeny, Steps, SystemClock,
+};
 pub use journal::links;
 pub use serve::serve;

@@ -25,6 +25,10 @@ pub enum Program {
     Postmap,
     /// Reads a parameter.
     Postconf,
+    /// Tests its configuration and shows what it makes of it.
+    Sshd,
+    /// Shows Dovecot's configuration.
+    Doveconf,
 }
 
 impl Program {
@@ -34,9 +38,21 @@ impl Program {
             Program::Postsuper => "postsuper",
             Program::Postmap => "postmap",
             Program::Postconf => "postconf",
+            Program::Sshd => "sshd",
+            Program::Doveconf => "doveconf",
         };
         let found = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file());
-        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; install Postfix or remove [mail] postfix"))
+        let owner = match self {
+            Program::Sshd => "OpenSSH's server or remove [login] ssh_deny",
+            Program::Doveconf => "Dovecot or remove [login] mail_deny",
+            _ => "Postfix or remove [mail] postfix",
+        };
+        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; install {owner}"))
+    }
+
+    /// Whether it is installed.
+    pub fn is_there(self) -> bool {
+        self.path().is_ok()
     }
 
     /// Runs it to its end; `Ok` holds success and what it printed (both streams, at most 256 KiB).

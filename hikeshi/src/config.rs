@@ -38,6 +38,8 @@ pub struct Config {
     pub web: WebTable,
     /// Mail server and its thresholds.
     pub mail: MailTable,
+    /// Login services and their deny lists.
+    pub login: LoginTable,
     /// Letters and the portal.
     pub notice: NoticeTable,
     /// Budgets of unattended acts.
@@ -55,6 +57,7 @@ impl Default for Config {
             node: NodeTable::default(),
             web: WebTable::default(),
             mail: MailTable::default(),
+            login: LoginTable::default(),
             notice: NoticeTable::default(),
             limits: LimitsTable::default(),
             release: ReleaseTable::default(),
@@ -178,6 +181,63 @@ impl Default for MailTable {
             hard_mails_per_hour: Bounded(2_000),
         }
     }
+}
+
+/// `[login]`: a service whose list is neither named here nor found cannot be blocked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginTable {
+    /// A file of ours that sshd includes; absent: `/etc/ssh/sshd_config.d/hikeshi.conf` when that folder exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_deny: Option<AbsolutePath>,
+    /// sshd's configuration.
+    pub ssh_config: AbsolutePath,
+    /// Where sshd writes its process id.
+    pub ssh_pid: AbsolutePath,
+    /// The FTP servers' list of names that may not log in; absent: `/etc/ftpusers` when it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ftp_deny: Option<AbsolutePath>,
+    /// The list of Dovecot's `deny = yes` passdb; absent: `/etc/dovecot/hikeshi-deny` when it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_deny: Option<AbsolutePath>,
+    /// Dovecot's configuration.
+    pub mail_config: AbsolutePath,
+}
+
+impl Default for LoginTable {
+    fn default() -> Self {
+        LoginTable {
+            ssh_deny: None,
+            ssh_config: AbsolutePath::of("/etc/ssh/sshd_config"),
+            ssh_pid: AbsolutePath::of("/run/sshd.pid"),
+            ftp_deny: None,
+            mail_deny: None,
+            mail_config: AbsolutePath::of("/etc/dovecot/dovecot.conf"),
+        }
+    }
+}
+
+impl LoginTable {
+    /// sshd's list, configured or Debian's place for it.
+    pub fn ssh_deny(&self) -> Option<PathBuf> {
+        let found = || Some(PathBuf::from("/etc/ssh/sshd_config.d")).filter(|folder| folder.is_dir());
+        self.ssh_deny.as_ref().map(|p| p.0.clone()).or_else(|| found().map(|folder| folder.join("hikeshi.conf")))
+    }
+
+    /// The FTP servers' list, configured or found.
+    pub fn ftp_deny(&self) -> Option<PathBuf> {
+        found_or(&self.ftp_deny, "/etc/ftpusers")
+    }
+
+    /// Dovecot's list, configured or found.
+    pub fn mail_deny(&self) -> Option<PathBuf> {
+        found_or(&self.mail_deny, "/etc/dovecot/hikeshi-deny")
+    }
+}
+
+fn found_or(configured: &Option<AbsolutePath>, usual: &str) -> Option<PathBuf> {
+    let found = || Some(PathBuf::from(usual)).filter(|path| path.is_file());
+    configured.as_ref().map(|path| path.0.clone()).or_else(found)
 }
 
 /// `[notice]`

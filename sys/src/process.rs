@@ -126,6 +126,11 @@ impl Process {
         self.signal(Signal::KILL)
     }
 
+    /// Tells a server to read its configuration again (SIGHUP).
+    pub fn reload(&self) -> io::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     fn signal(&self, signal: Signal) -> io::Result<()> {
         rustix::process::pidfd_send_signal(&self.pidfd, signal).map_err(gone)
     }

@@ -52,7 +52,7 @@ fn all_mistakes_are_said_at_once_with_line_key_and_what_is_right() {
             h.toml:6: node.host_addresses: not an IP address; write it as in "192.0.2.10" or "2001:db8::10"
             h.toml:8: limits.accounts_per_hour: -1 is out of bounds: write 0 to 1000
             h.toml:10: release.pass: "2 parsecs" is wrong here: write a number and s, min, h or d, as in "2h"
-            h.toml:11: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `notice`, `limits`, `release`, `paths`
+            h.toml:11: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `login`, `notice`, `limits`, `release`, `paths`
             h.toml:14: web.nginx: "etc/nginx" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
             h.toml:16: notice.operator_mail: "a@b.jp, c@d.jp" is not a mail address: write exactly one address in ASCII, as in owner@example.jp (IDNs in their xn-- form)
         "#]],
@@ -86,6 +86,32 @@ fn paths_and_addresses_that_could_break_out_are_refused() {
     for wrong in ["", "5", "h", "-1h", "0s", "9999999999999999999d", "4000d", "1 year", "山h"] {
         assert!(Delay::try_from(wrong.to_owned()).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_deny_list_is_the_configured_one_or_one_that_is_there() {
+    let text = "[login]\nssh_deny = \"/a/ssh\"\nftp_deny = \"/a/ftp\"\nmail_deny = \"/a/mail\"\n";
+    let lists = |text: &str| {
+        let login = Config::parse(Path::new("h.toml"), text).unwrap().login;
+        [login.ssh_deny(), login.ftp_deny(), login.mail_deny()]
+    };
+    assert_eq!(lists(text), ["/a/ssh", "/a/ftp", "/a/mail"].map(|path| Some(PathBuf::from(path))));
+    let usual = ["/etc/ssh/sshd_config.d/hikeshi.conf", "/etc/ftpusers", "/etc/dovecot/hikeshi-deny"];
+    for (list, usual) in lists("").into_iter().zip(usual) {
+        let there = if usual.contains("ssh") {
+            Path::new(usual).parent().unwrap().is_dir()
+        } else {
+            Path::new(usual).is_file()
+        };
+        assert_eq!(list, there.then(|| PathBuf::from(usual)));
+    }
+    check_text(
+        "[login]\nssh_deny = \"x\"\nftp = \"/a\"\n",
+        expect![[r#"
+            h.toml:2: login.ssh_deny: "x" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
+            h.toml:3: login.ftp: unknown field `ftp`, expected one of `ssh_deny`, `ssh_config`, `ssh_pid`, `ftp_deny`, `mail_deny`, `mail_config`
+        "#]],
+    );
 }
 
 #[test]

@@ -45,12 +45,13 @@ impl Config {
     fn act(&self, handed: bool) -> act::Config {
         let range = &self.node.tenant_uids;
         let state = &self.paths.state.0;
+        let own = state.parent().unwrap_or(state);
         let limits = &self.limits;
         let accounts = accounts(&self.node.passwd.0, range.first..=range.last);
         let share = accounts * limits.accounts_per_day_percent.0.max(0) as u64 / 100;
         act::Config {
             reach: match handed {
-                true => Reach::Handed { folder: state.parent().unwrap_or(state).to_owned() },
+                true => Reach::Handed { folder: own.to_owned() },
                 false => Reach::Uids(range.first..=range.last),
             },
             budgets: Budgets {
@@ -67,11 +68,24 @@ impl Config {
             }),
             cgroups: !handed,
             quarantine_dirs: Vec::new(),
-            cron_spool: crate::config::CRON_SPOOL.into(),
+            cron_spool: if handed { own.join("cron") } else { crate::config::CRON_SPOOL.into() },
             net: None,
-            logins: act::LoginConfig::default(),
+            logins: if handed { act::LoginConfig::default() } else { self.logins() },
             disarmed: self.disarmed(),
             core_uids: vec![rustix::process::geteuid().as_raw()],
+        }
+    }
+
+    fn logins(&self) -> act::LoginConfig {
+        let login = &self.login;
+        act::LoginConfig {
+            ssh: login.ssh_deny().map(|list| act::SshDeny {
+                list,
+                config: login.ssh_config.0.clone(),
+                pid_file: login.ssh_pid.0.clone(),
+            }),
+            ftp: login.ftp_deny(),
+            mail: login.mail_deny().map(|list| act::MailDeny { list, config: login.mail_config.0.clone() }),
         }
     }
 }
