@@ -17,11 +17,13 @@ mod guard;
 mod journal;
 mod login;
 mod mail;
-mod net;
+pub mod net;
 mod program;
 mod serve;
 mod sessions;
 
 pub use actor::Actor;
-pub use config::{Budgets, Clock, Config, Hands, LoginConfig, NetConfig, PostfixConfig, Reach, Steps, SystemClock};
+pub use config::{
+    Budgets, Clock, Config, Hands, LoginConfig, NetConfig, Network, PostfixConfig, Reach, Steps, SystemClock,
+};
 pub use serve::serve;

@@ -25,18 +25,22 @@ pub enum Program {
     Postmap,
     /// Reads a parameter.
     Postconf,
+    /// Replaces and lists our table of the packet filter.
+    Nft,
 }
 
 impl Program {
     fn path(self) -> Result<PathBuf, String> {
-        let name = match self {
-            Program::Postfix => "postfix",
-            Program::Postsuper => "postsuper",
-            Program::Postmap => "postmap",
-            Program::Postconf => "postconf",
+        const POSTFIX: &str = "install Postfix or remove [mail] postfix";
+        let (name, next) = match self {
+            Program::Postfix => ("postfix", POSTFIX),
+            Program::Postsuper => ("postsuper", POSTFIX),
+            Program::Postmap => ("postmap", POSTFIX),
+            Program::Postconf => ("postconf", POSTFIX),
+            Program::Nft => ("nft", "install nftables"),
         };
         let found = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file());
-        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; install Postfix or remove [mail] postfix"))
+        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; {next}"))
     }
 
     /// Runs it to its end; `Ok` holds success and what it printed (both streams, at most 256 KiB).
