@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use act::net::Net;
-use act::{Actor, Budgets, NetConfig, Network};
+use act::{Actor, NetConfig, Network};
 use model::{Failure, Measure, Moment, Span};
 use netns::*;
 use node::*;
@@ -116,6 +116,7 @@ fn a_blocked_uid_keeps_its_node_and_updates_and_loses_mail_ports_and_everybody_o
     let comes = |port| outside.within(|| TcpStream::connect_timeout(&to(port), Duration::from_millis(500)));
     assert_eq!(comes(31_337).unwrap_err().kind(), ErrorKind::TimedOut);
     let mut client = comes(21).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut session = as_uid(BLOCKED, || served.accept().unwrap().0);
     session.write_all(b"220\r\n").unwrap();
     client.read_exact(&mut [0; 5]).unwrap();
@@ -404,8 +405,7 @@ fn a_thousand_uids_and_sources_are_set_and_read_back_in_one_go() {
     if !inside("a_thousand_uids_and_sources_are_set_and_read_back_in_one_go") {
         return;
     }
-    let mut node = net_node();
-    node.config.budgets = Budgets::for_accounts(1_000_000);
+    let node = net_node();
     let net = Net::new(&net_config(&node));
     let now = Moment::from_secs(1_774_061_213);
     // Long to write, so that reading back meets the largest text.

@@ -35,6 +35,8 @@ pub struct Config {
     pub web: WebTable,
     /// Mail server and its thresholds.
     pub mail: MailTable,
+    /// The packet filter.
+    pub net: NetTable,
     /// Letters and the portal.
     pub notice: NoticeTable,
     /// Budgets of unattended acts.
@@ -52,6 +54,7 @@ impl Default for Config {
             node: NodeTable::default(),
             web: WebTable::default(),
             mail: MailTable::default(),
+            net: NetTable::default(),
             notice: NoticeTable::default(),
             limits: LimitsTable::default(),
             release: ReleaseTable::default(),
@@ -174,6 +177,24 @@ impl Default for MailTable {
             hold_file: AbsolutePath::of("/etc/hikeshi/postfix-hold"),
             hard_mails_per_hour: Bounded(2_000),
         }
+    }
+}
+
+/// `[net]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetTable {
+    /// Networks that stay reachable over http and https while an account's outgoing connections are blocked.
+    pub updates: Vec<act::Network>,
+    /// Networks that are never slowed down, besides `node.host_addresses`: proxies, monitoring, the office.
+    pub never: Vec<act::Network>,
+}
+
+impl Default for NetTable {
+    fn default() -> Self {
+        // Where api.wordpress.org and downloads.wordpress.org answer.
+        let wordpress = act::Network::try_from("198.143.164.0/24".to_owned());
+        NetTable { updates: wordpress.into_iter().collect(), never: Vec::new() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `hikeshi restrict`: impose one restriction by hand, or say what would be done.
 
+use std::net::IpAddr;
+
 use clap::Subcommand;
 use model::packet::ToCore;
 use model::{AccountName, Domain, MailScope, Measure, Operator, ProcessRef, Wide};
@@ -25,6 +27,12 @@ pub struct RestrictArgs {
 
 #[derive(Subcommand)]
 enum What {
+    /// New web connections from these addresses are slowed down for one hour
+    ThrottleSource {
+        /// Addresses of clients, at most 64
+        #[arg(required = true)]
+        addresses: Vec<IpAddr>,
+    },
     /// All sendmail mail of the account goes to the hold queue
     HoldMail,
     /// These processes stand still
@@ -33,6 +41,8 @@ enum What {
         #[arg(required = true)]
         pids: Vec<u32>,
     },
+    /// Its processes connect to nobody outside; updates stay possible
+    BlockOutbound,
     /// One site answers 403
     CloseSite {
         /// Its domain
@@ -49,6 +59,8 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         What::FreezeProcess { pids } => {
             Measure::FreezeProcess { processes: pids.into_iter().map(identify).collect::<Result<_, _>>()? }
         }
+        What::ThrottleSource { addresses } => Measure::ThrottleSource { sources: addresses },
+        What::BlockOutbound => Measure::BlockOutbound,
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;
