@@ -108,7 +108,7 @@ impl Actor {
             }
             Effect::Outbound | Effect::Sources(..) => {
                 let (uids, sources) = self.wanted_net(None);
-                self.net()?.set(&uids, &sources).map_err(Failure::Error)?;
+                self.net()?.set(&uids, &sources, self.now()).map_err(Failure::Error)?;
                 self.step("impose: packet filter set");
             }
         }
@@ -180,7 +180,7 @@ impl Actor {
             }
             Effect::Outbound | Effect::Sources(..) => {
                 let (uids, sources) = self.wanted_net(Some(id));
-                self.net().map_err(|e| e.to_string())?.set(&uids, &sources)?;
+                self.net().map_err(|e| e.to_string())?.set(&uids, &sources, self.now())?;
                 self.step("lift: packet filter set");
                 Ok("connections open again, as far as no other restriction blocks them".into())
             }
@@ -243,7 +243,7 @@ impl Actor {
             Effect::Sources(_, until) if *until <= self.now() => (true, format!("ended by itself at {until}")),
             Effect::Outbound | Effect::Sources(..) => {
                 let (uids, sources) = self.wanted_net(None);
-                let is = self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources));
+                let is = self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources, self.now()));
                 told(is, "packet filter set".into(), "the packet filter was changed by somebody else")
             }
         }

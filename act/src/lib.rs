@@ -17,14 +17,15 @@ mod guard;
 mod journal;
 mod login;
 mod mail;
-mod net;
+pub mod net;
 mod program;
 mod serve;
 mod sessions;
 
 pub use actor::Actor;
 pub use config::{
-    Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, PostfixConfig, Reach, SshDeny, Steps, SystemClock,
+    Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, Network, PostfixConfig, Reach, SshDeny, Steps,
+    SystemClock,
 };
 pub use journal::links;
 pub use serve::serve;

@@ -1,33 +1,289 @@
-//! Blocks connections of uids and slows down sources, by one nftables table of ours.
+//! Blocks connections of uids and slows down sources, by one nftables table of ours: `inet hikeshi`.
+//!
+//! The table is replaced as a whole in one transaction of the kernel (nft(8), `-f`), from what the journal wants: no
+//! moment without it, nothing half done, and no table of anybody else is named. It works without us; after a boot it
+//! is gone until the next order repeated by the reconciler.
+//!
+//! What is reached. A packet is judged by the uid that opened its socket (`meta skuid`). A connection that stands
+//! ends with ECONNRESET at the next segment the uid's socket sends, acknowledgements of a download included; one that
+//! is idle stays as an idle socket through which nothing passes. Answers from ports below 1024 pass, because only root
+//! gives these away and the owner's ssh and FTP must stay open; answers from other ports do not: neither a planted
+//! listener's nor those of passive FTP when the server opens the data socket with the owner's uid (ProFTPD, Pure-FTPd).
+//! On loopback, which is also the way to the node's own public addresses, all but mail ports stays open (PHP-FPM,
+//! database, resolver), so a proxy that the node itself offers there is a way out.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Read;
 use std::net::IpAddr;
 
-use model::Moment;
+use model::{Hash, Moment};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::config::NetConfig;
+use crate::program::Program;
+
+/// Most elements, so that what nft prints of them is read back whole.
+const UIDS_MAX: usize = 10_000;
+const SOURCES_MAX: usize = 1_000;
+/// Most addresses of one order.
+const ORDERED_MAX: usize = 64;
+/// Seconds by which the kernel's time of an element may differ from ours.
+const DRIFT: i64 = 30;
+/// Most that is read of resolv.conf, bytes, and most servers taken from it (MAXNS of resolv.conf(5)).
+const RESOLV_MAX: u64 = 64 * 1024;
+const RESOLVERS_MAX: usize = 3;
 
 /// The table.
 #[derive(Debug)]
 pub struct Net {
-    _config: NetConfig,
+    config: NetConfig,
 }
 
-const NOT_BUILT: &str = "not built";
-
 impl Net {
+    /// Changes and asks nothing yet.
     pub fn new(config: &NetConfig) -> Net {
-        Net { _config: config.clone() }
+        Net { config: config.clone() }
     }
+
+    /// Whether this node's nft and kernel would take our table; the kernel judges it and commits nothing.
     pub fn check(&self) -> Result<(), String> {
-        Err(NOT_BUILT.into())
+        run(&["--check", "--file", "-"], &self.text(&BTreeSet::new(), &BTreeMap::new(), Moment::EPOCH)).map(drop)
     }
-    pub fn may_slow(&self, _: &[IpAddr]) -> Result<(), String> {
-        Err(NOT_BUILT.into())
+
+    /// Whether these addresses may be slowed down: never the node's own, its proxies, or what is no single sender.
+    pub fn may_slow(&self, sources: &[IpAddr]) -> Result<(), String> {
+        if sources.is_empty() || sources.len() > ORDERED_MAX {
+            return Err(format!("{} sources were named; name 1 to {ORDERED_MAX}", sources.len()));
+        }
+        for source in sources.iter().map(IpAddr::to_canonical) {
+            if source.is_loopback() || source.is_unspecified() || source.is_multicast() {
+                return Err(format!("{source} is nobody outside of this node; name the client's own address"));
+            }
+            if let Some(network) = self.config.never.iter().find(|network| network.contains(source)) {
+                return Err(format!(
+                    "{source} lies in {network} (node.host_addresses or net.never of hikeshi.toml); behind a proxy, slow down its clients there"
+                ));
+            }
+        }
+        Ok(())
     }
-    pub fn set(&self, _uids: &[u32], _sources: &[(IpAddr, Moment)]) -> Result<(), String> {
-        Err(NOT_BUILT.into())
+
+    /// Replaces the table by one with exactly these; with none, removes it.
+    ///
+    /// Sources whose time is over are left out. Errors: over 10,000 uids or 1,000 sources, nft refuses or is missing;
+    /// then the table is as before.
+    pub fn set(&self, uids: &[u32], sources: &[(IpAddr, Moment)], now: Moment) -> Result<(), String> {
+        let (uids, sources): (BTreeSet<u32>, _) = (uids.iter().copied().collect(), latest(sources, now));
+        if uids.len() > UIDS_MAX || sources.len() > SOURCES_MAX {
+            return Err(format!(
+                "{} uids and {} sources are more than the {UIDS_MAX} and {SOURCES_MAX} that can be read back; lift what is not needed",
+                uids.len(),
+                sources.len()
+            ));
+        }
+        let text = match uids.is_empty() && sources.is_empty() {
+            true => REMOVE.to_owned(),
+            false => self.text(&uids, &sources, now),
+        };
+        run(&["--file", "-"], &text).map(drop)
     }
-    pub fn is_set(&self, _uids: &[u32], _sources: &[(IpAddr, Moment)]) -> Result<bool, String> {
-        Err(NOT_BUILT.into())
+
+    /// Whether the table is there with exactly these, its rules are ours, and it is not switched off.
+    pub fn is_set(&self, uids: &[u32], sources: &[(IpAddr, Moment)], now: Moment) -> Result<bool, String> {
+        let (uids, sources): (BTreeSet<u32>, _) = (uids.iter().copied().collect(), latest(sources, now));
+        let Some(printed) = run(&["--json", "list", "table", "inet", "hikeshi"], "")? else {
+            return Ok(uids.is_empty() && sources.is_empty());
+        };
+        let listing: Listing = serde_json::from_str(&printed)
+            .map_err(|e| format!("nft printed no table that can be read: {e}; `nft list table inet hikeshi`"))?;
+        let (rules, mark) = self.rules();
+        let (mut rules_there, mut uids_there, mut sources_there) = (0, BTreeSet::new(), BTreeMap::new());
+        for item in listing.nftables {
+            let foreign = item.table.is_some_and(|table| table.flags.is_some())
+                || item.rule.as_ref().is_some_and(|rule| rule.comment.as_ref() != Some(&mark));
+            rules_there += usize::from(item.rule.is_some());
+            let mut plain = true;
+            for element in item.set.into_iter().flat_map(|set| set.elem) {
+                match element {
+                    Element::Uid(uid) => drop(uids_there.insert(uid)),
+                    Element::Source { elem } => drop(sources_there.insert(elem.val, elem.expires)),
+                    Element::Foreign(_) => plain = false,
+                }
+            }
+            if foreign || !plain {
+                return Ok(false);
+            }
+        }
+        let left = |until: &Moment| seconds(*until, now);
+        // An element at the end of its time may be gone here and still there, or the other way round.
+        let kept = sources.iter().all(|(source, until)| match sources_there.get(source) {
+            Some(expires) => (left(until) - expires).abs() <= DRIFT,
+            None => left(until) <= DRIFT,
+        });
+        let only = sources_there.iter().all(|(source, expires)| sources.contains_key(source) || *expires <= DRIFT);
+        Ok(rules_there == rules && uids_there == uids && kept && only)
     }
+
+    /// The batch that replaces the table: integers, addresses and constants, nothing else.
+    fn text(&self, uids: &BTreeSet<u32>, sources: &BTreeMap<IpAddr, Moment>, now: Moment) -> String {
+        let timed = |v4: bool| {
+            let of = sources.iter().filter(move |(source, _)| source.is_ipv4() == v4);
+            list(of.map(|(source, until)| format!("{source} timeout {}s", seconds(*until, now))))
+        };
+        // The rate stands at the set, so each address has a bucket of its own, and an address below it passes.
+        let rate = "flags timeout; limit rate over 30/minute burst 10 packets";
+        let (_, mark) = self.rules();
+        let mut text = format!(
+            "{REMOVE}table inet hikeshi {{\nset blocked {{ type uid; {} }}\n\
+             set slowed4 {{ type ipv4_addr; {rate}; {} }}\nset slowed6 {{ type ipv6_addr; {rate}; {} }}\n",
+            list(uids.iter().map(u32::to_string)),
+            timed(true),
+            timed(false)
+        );
+        for (head, rules) in self.chains() {
+            let _ = writeln!(text, "chain {head}");
+            for rule in rules {
+                let _ = writeln!(text, "{rule} comment \"{mark}\"");
+            }
+            text.push_str("}\n");
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    /// How many rules there are, and the mark that each carries: another build or configuration has another mark.
+    fn rules(&self) -> (usize, String) {
+        let chains = self.chains();
+        let all =
+            chains.iter().flat_map(|(head, rules)| std::iter::once(&**head).chain(rules.iter().map(String::as_str)));
+        let all: String = all.map(|line| format!("{line}\n")).collect();
+        (chains.iter().map(|(_, rules)| rules.len()).sum(), format!("{:016x}", Hash::of(all.as_bytes()).low64()))
+    }
+
+    /// Chains by their first line, and their rules.
+    fn chains(&self) -> [(&'static str, Vec<String>); 3] {
+        let family = |address: IpAddr| if address.is_ipv4() { "ip" } else { "ip6" };
+        // Our own sockets, without an owner, answer for the kernel: only what has a blocked owner goes on to `stopped`.
+        let output = vec!["meta skuid @blocked goto stopped".to_owned()];
+        let mut stopped = vec![
+            "oifname \"lo\" tcp dport { 25, 465, 587, 2525 } reject with tcp reset".to_owned(),
+            "oifname \"lo\" accept".to_owned(),
+            "tcp sport < 1024 accept".to_owned(),
+        ];
+        // Updates need names, and a site that waits for names stands still; so the resolvers answer, nobody else.
+        stopped.extend(self.resolvers().iter().map(|server| {
+            format!("{} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept", family(*server))
+        }));
+        stopped.extend(
+            self.config
+                .updates
+                .iter()
+                .map(|network| format!("{} daddr {network} tcp dport {{ 80, 443 }} accept", family(network.address()))),
+        );
+        stopped.push("meta l4proto tcp reject with tcp reset".to_owned());
+        stopped.push("reject with icmpx admin-prohibited".to_owned());
+        // The node speaks to itself through lo, whatever address it uses: never slowed down.
+        let mut input = vec!["iifname \"lo\" accept".to_owned()];
+        for (family, set) in [("ip", "slowed4"), ("ip6", "slowed6")] {
+            input.push(format!(
+                "tcp dport {{ 80, 443 }} tcp flags & (fin | syn | rst | ack) == syn {family} saddr @{set} drop"
+            ));
+        }
+        [
+            ("output { type filter hook output priority filter; policy accept;", output),
+            ("stopped {", stopped),
+            ("input { type filter hook input priority filter; policy accept;", input),
+        ]
+    }
+
+    /// The node's resolvers as they are now, those on loopback left out. The file is root's.
+    fn resolvers(&self) -> Vec<IpAddr> {
+        let mut text = Vec::new();
+        let file = std::fs::File::open(&self.config.resolv_conf);
+        let _ = file.and_then(|file| file.take(RESOLV_MAX).read_to_end(&mut text));
+        let text = String::from_utf8_lossy(&text);
+        let servers = text.lines().filter_map(|line| line.trim_start().strip_prefix("nameserver"));
+        let servers = servers.filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok());
+        servers.take(RESOLVERS_MAX).filter(|server| !server.is_loopback()).collect()
+    }
+}
+
+/// Removes the table whether it is there or not (`destroy` is younger than the nft of Debian 12).
+const REMOVE: &str = "add table inet hikeshi\ndelete table inet hikeshi\n";
+
+/// Each source once, with the latest end, without those whose time is over.
+fn latest(sources: &[(IpAddr, Moment)], now: Moment) -> BTreeMap<IpAddr, Moment> {
+    let mut all = BTreeMap::new();
+    for (source, until) in sources.iter().filter(|(_, until)| *until > now) {
+        let end = all.entry(source.to_canonical()).or_insert(*until);
+        *end = (*until).max(*end);
+    }
+    all
+}
+
+/// Seconds left, at least 1.
+fn seconds(until: Moment, now: Moment) -> i64 {
+    (until.secs() - now.secs()).max(1)
+}
+
+fn list(elements: impl Iterator<Item = String>) -> String {
+    let elements: Vec<String> = elements.collect();
+    if elements.is_empty() { String::new() } else { format!("elements = {{ {} }};", elements.join(", ")) }
+}
+
+/// Runs nft; `None` when the table is not there.
+fn run(arguments: &[&str], input: &str) -> Result<Option<String>, String> {
+    match Program::Nft.run(arguments, input)? {
+        (true, printed) => Ok(Some(printed)),
+        (false, why) if arguments.contains(&"list") && why.contains("No such file or directory") => Ok(None),
+        (false, why) => Err(format!(
+            "nft refuses: {}; act needs CAP_NET_ADMIN and a kernel of 5.7 or later with nf_tables, reject and limit",
+            why.lines().next().unwrap_or("no reason given")
+        )),
+    }
+}
+
+/// What `nft --json list table` prints (libnftables-json(5)), as far as we look at it.
+#[derive(Deserialize)]
+struct Listing {
+    nftables: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    table: Option<Table>,
+    set: Option<Set>,
+    rule: Option<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    flags: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    #[serde(default)]
+    elem: Vec<Element>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Uid(u32),
+    Source { elem: Timed },
+    Foreign(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Timed {
+    val: IpAddr,
+    expires: i64,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    comment: Option<String>,
 }

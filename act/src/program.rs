@@ -29,25 +29,24 @@ pub enum Program {
     Sshd,
     /// Shows Dovecot's configuration.
     Doveconf,
+    /// Replaces and lists our table of the packet filter.
+    Nft,
 }
 
 impl Program {
     fn path(self) -> Result<PathBuf, String> {
-        let name = match self {
-            Program::Postfix => "postfix",
-            Program::Postsuper => "postsuper",
-            Program::Postmap => "postmap",
-            Program::Postconf => "postconf",
-            Program::Sshd => "sshd",
-            Program::Doveconf => "doveconf",
+        const POSTFIX: &str = "install Postfix or remove [mail] postfix";
+        let (name, next) = match self {
+            Program::Postfix => ("postfix", POSTFIX),
+            Program::Postsuper => ("postsuper", POSTFIX),
+            Program::Postmap => ("postmap", POSTFIX),
+            Program::Postconf => ("postconf", POSTFIX),
+            Program::Sshd => ("sshd", "install OpenSSH's server or remove [login] ssh_deny"),
+            Program::Doveconf => ("doveconf", "install Dovecot or remove [login] mail_deny"),
+            Program::Nft => ("nft", "install nftables"),
         };
         let found = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file());
-        let owner = match self {
-            Program::Sshd => "OpenSSH's server or remove [login] ssh_deny",
-            Program::Doveconf => "Dovecot or remove [login] mail_deny",
-            _ => "Postfix or remove [mail] postfix",
-        };
-        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; install {owner}"))
+        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; {next}"))
     }
 
     /// Whether it is installed.

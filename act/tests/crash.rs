@@ -1,5 +1,6 @@
 //! Death between any two steps: after opening again each order is fully applied or fully taken back.
 
+mod netns;
 mod node;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -154,5 +155,34 @@ fn a_pass_survives_death_at_every_step() {
         node.pass_time(3600);
         actor.tick();
         assert!(!there("nginx/blog.test") && !there("apache/srv/a"));
+    }
+}
+
+#[test]
+fn the_packet_filter_survives_death_at_every_step() {
+    if !netns::inside("the_packet_filter_survives_death_at_every_step") {
+        return;
+    }
+    let source: std::net::IpAddr = netns::OUTSIDE.parse().unwrap();
+    for (measure, mark) in [
+        (Measure::BlockOutbound, test_uid().to_string()),
+        (Measure::ThrottleSource { sources: vec![source] }, source.to_string()),
+    ] {
+        at_each_step(
+            || {
+                // One namespace for all nodes: each begins without what the one before left.
+                netns::run("/usr/sbin/nft", &["flush", "ruleset"]);
+                let mut node = Node::new();
+                let (updates, never) = (Vec::new(), Vec::new());
+                node.config.net = Some(act::NetConfig { updates, never, resolv_conf: "/dev/null".into() });
+                node
+            },
+            |_| (restriction(1, 0, measure.clone()), vec![]),
+            |_, _| {
+                let there = netns::ruleset();
+                assert_eq!(there.contains(&mark), there.contains("table inet hikeshi"), "half set: {there}");
+                there.contains(&mark)
+            },
+        );
     }
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub mail: MailTable,
     /// Login services and their deny lists.
     pub login: LoginTable,
+    /// The packet filter.
+    pub net: NetTable,
     /// Letters and the portal.
     pub notice: NoticeTable,
     /// Budgets of unattended acts.
@@ -58,6 +60,7 @@ impl Default for Config {
             web: WebTable::default(),
             mail: MailTable::default(),
             login: LoginTable::default(),
+            net: NetTable::default(),
             notice: NoticeTable::default(),
             limits: LimitsTable::default(),
             release: ReleaseTable::default(),
@@ -238,6 +241,24 @@ impl LoginTable {
 fn found_or(configured: &Option<AbsolutePath>, usual: &str) -> Option<PathBuf> {
     let found = || Some(PathBuf::from(usual)).filter(|path| path.is_file());
     configured.as_ref().map(|path| path.0.clone()).or_else(found)
+}
+
+/// `[net]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetTable {
+    /// Networks that stay reachable over http and https while an account's outgoing connections are blocked.
+    pub updates: Vec<act::Network>,
+    /// Networks that are never slowed down, besides `node.host_addresses`: proxies, monitoring, the office.
+    pub never: Vec<act::Network>,
+}
+
+impl Default for NetTable {
+    fn default() -> Self {
+        // Where api.wordpress.org and downloads.wordpress.org answer.
+        let wordpress = act::Network::try_from("198.143.164.0/24".to_owned());
+        NetTable { updates: wordpress.into_iter().collect(), never: Vec::new() }
+    }
 }
 
 /// `[notice]`

@@ -1,6 +1,7 @@
 //! `hikeshi restrict`: impose one restriction by hand, or say what would be done.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -30,6 +31,12 @@ pub struct RestrictArgs {
 
 #[derive(Subcommand)]
 enum What {
+    /// New web connections from these addresses are slowed down for one hour
+    ThrottleSource {
+        /// Addresses of clients, at most 64
+        #[arg(required = true)]
+        addresses: Vec<IpAddr>,
+    },
     /// All sendmail mail of the account goes to the hold queue
     HoldMail,
     /// These processes stand still
@@ -55,6 +62,8 @@ enum What {
         #[arg(required = true, value_parser = login)]
         logins: Vec<Login>,
     },
+    /// Its processes connect to nobody outside; updates stay possible
+    BlockOutbound,
     /// One site answers 403
     CloseSite {
         /// Its domain
@@ -85,6 +94,8 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         }
         What::QuarantineFile { files } => quarantine(common, &args.account, &files)?,
         What::BlockLogin { logins } => Measure::BlockLogin { logins },
+        What::ThrottleSource { addresses } => Measure::ThrottleSource { sources: addresses },
+        What::BlockOutbound => Measure::BlockOutbound,
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;

@@ -32,9 +32,9 @@ fn the_example_is_right_and_names_every_key() {
             assert!(text.contains(&format!("\n{key} = ")), "{table}.{key}");
         }
     }
-    assert_eq!((config.mail, config.limits, config.release, config.paths), {
+    assert_eq!((config.mail, config.net, config.limits, config.release, config.paths), {
         let d = Config::default();
-        (d.mail, d.limits, d.release, d.paths)
+        (d.mail, d.net, d.limits, d.release, d.paths)
     });
 }
 
@@ -43,7 +43,7 @@ fn all_mistakes_are_said_at_once_with_line_key_and_what_is_right() {
     check_text(
         "mode = \"enforced\"\n[node]\ntenant_uids = \"0-100\"\ncuntry = \"jp\"\ncountry = \"Japan\"\n\
          host_addresses = [\"192.0.2.1\", \"x\"]\n[limits]\naccounts_per_hour = -1\n[release]\npass = \"2 parsecs\"\n\
-         [colour]\nred = 1\n[web]\nnginx = \"etc/nginx\"\n[notice]\noperator_mail = \"a@b.jp, c@d.jp\"\n",
+         [net]\nnever = [\"192.0.2.0/40\"]\n[colour]\nred = 1\n[web]\nnginx = \"etc/nginx\"\n[notice]\noperator_mail = \"a@b.jp, c@d.jp\"\n",
         expect![[r#"
             h.toml:1: mode: unknown variant `enforced`, expected one of `observe`, `advise`, `enforce`
             h.toml:3: node.tenant_uids: "0-100" is not a range of tenant uids: write first-last with first at least 500, as in "20000-59999"
@@ -52,9 +52,10 @@ fn all_mistakes_are_said_at_once_with_line_key_and_what_is_right() {
             h.toml:6: node.host_addresses: not an IP address; write it as in "192.0.2.10" or "2001:db8::10"
             h.toml:8: limits.accounts_per_hour: -1 is out of bounds: write 0 to 1000
             h.toml:10: release.pass: "2 parsecs" is wrong here: write a number and s, min, h or d, as in "2h"
-            h.toml:11: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `login`, `notice`, `limits`, `release`, `paths`
-            h.toml:14: web.nginx: "etc/nginx" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
-            h.toml:16: notice.operator_mail: "a@b.jp, c@d.jp" is not a mail address: write exactly one address in ASCII, as in owner@example.jp (IDNs in their xn-- form)
+            h.toml:12: net.never: "192.0.2.0/40" is no network; write it as in "198.51.100.0/24", "2001:db8::/32" or "192.0.2.10"
+            h.toml:13: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `net`, `notice`, `limits`, `release`, `paths`
+            h.toml:16: web.nginx: "etc/nginx" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
+            h.toml:18: notice.operator_mail: "a@b.jp, c@d.jp" is not a mail address: write exactly one address in ASCII, as in owner@example.jp (IDNs in their xn-- form)
         "#]],
     );
     check_text(

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use act::{Actor, Budgets, PostfixConfig, Reach, SystemClock};
+use act::{Actor, Budgets, NetConfig, PostfixConfig, Reach, SystemClock};
 use model::{Hash, Moment};
 use sys::socket::{Connection, Listener};
 
@@ -69,7 +69,11 @@ impl Config {
             cgroups: !handed,
             quarantine_dirs: Vec::new(),
             cron_spool: if handed { own.join("cron") } else { crate::config::CRON_SPOOL.into() },
-            net: None,
+            net: (!handed).then(|| NetConfig {
+                updates: self.net.updates.clone(),
+                never: self.node.host_addresses.iter().map(|a| (*a).into()).chain(self.net.never.clone()).collect(),
+                resolv_conf: "/etc/resolv.conf".into(),
+            }),
             logins: if handed { act::LoginConfig::default() } else { self.logins() },
             disarmed: self.disarmed(),
             core_uids: vec![rustix::process::geteuid().as_raw()],
