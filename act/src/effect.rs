@@ -26,9 +26,7 @@ impl Actor {
             Measure::CloseAccount { sites, .. } => Ok(Effect::Gates(gates(&order.sites, sites)?)),
             Measure::BlockScript { site, path } => {
                 let keys = gates(&order.sites, std::slice::from_ref(site))?;
-                keys.iter()
-                    .try_for_each(|key| gate::script(key, path, Answer::Forbidden).map(drop))
-                    .map_err(Failure::Error)?;
+                keys.iter().try_for_each(|key| gate::script(key, path).map(drop)).map_err(Failure::Error)?;
                 Ok(Effect::Scripts(keys, path.clone()))
             }
             Measure::HoldMail { scope, queued } => {
@@ -205,7 +203,7 @@ impl Actor {
             Effect::Scripts(keys, path) => {
                 let there = keys.iter().filter(|key| {
                     let page = self.script_page(key, path, None);
-                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, self.answer_kind(), &page))
+                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, &page))
                 });
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
@@ -253,7 +251,7 @@ impl Actor {
         match effect {
             Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
             Effect::Scripts(keys, path) => {
-                keys.iter().map(|key| below_gate(gate::script(key, path, self.answer_kind()))).collect()
+                keys.iter().map(|key| below_gate(gate::script(key, path))).collect()
             }
             Effect::Hold(scope, queued) => {
                 let whose = match scope {
@@ -361,17 +359,22 @@ impl Actor {
     /// Writes or removes the flag of one path from what the journal wants.
     fn set_script(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Result<(), String> {
         let page = self.script_page(key, path, except);
-        gate::set_script(&self.gate, key, path, self.answer_kind(), page.as_deref())
+        gate::set_script(&self.gate, key, path, page.as_deref())
     }
 
+    /// The page of one path. Flags are compared, because two sites may have one file; always 403, because a planted
+    /// script has nothing to come back for.
     fn script_page(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Option<String> {
+        let flag = gate::script(key, path).ok()?;
         let wanted = self.book().wanted(except);
-        let blocks =
-            |held: &&&Held| matches!(&held.effect, Effect::Scripts(keys, p) if p == path && keys.contains(key));
+        let blocks = |held: &&&Held| match &held.effect {
+            Effect::Scripts(keys, path) => keys.iter().any(|key| gate::script(key, path).as_ref() == Ok(&flag)),
+            _ => false,
+        };
         let oldest = wanted.iter().find(blocks)?;
         let Restriction { id, since, .. } = oldest.restriction;
         let facts = Facts { number: id.incident, since, portal: &self.config.portal };
-        Some(gate::page(&facts, self.answer_kind()))
+        Some(gate::page(&facts, Answer::Forbidden))
     }
 
     fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {
