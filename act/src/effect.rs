@@ -250,9 +250,7 @@ impl Actor {
         };
         match effect {
             Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
-            Effect::Scripts(keys, path) => {
-                keys.iter().map(|key| below_gate(gate::script(key, path))).collect()
-            }
+            Effect::Scripts(keys, path) => keys.iter().map(|key| below_gate(gate::script(key, path))).collect(),
             Effect::Hold(scope, queued) => {
                 let whose = match scope {
                     MailScope::Local => format!("uid {uid}"),

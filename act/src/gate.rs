@@ -262,6 +262,40 @@ mod tests {
     }
 
     #[test]
+    fn paths_that_cannot_be_blocked_reliably_are_refused_with_the_next_step() {
+        let long = vec!["a".repeat(255); 14].join("/");
+        let (www, any) = (nginx("a.jp"), apache("/home/a/www"));
+        let bad = ["a%0Ab.php", "%1B.php", "%FF.php", ".hikeshi-403/x.php", "a/.hikeshi-x/b.php", "__hk/x.php"];
+        let bad = bad.iter().flat_map(|path| [(&www, *path), (&any, *path)]);
+        let deep = [(&www, "run"), (&www, "a.b/bin/run"), (&www, "1.a/2.b/3.c/4.d/x.php"), (&any, &long)];
+        for (key, path) in bad.chain(deep) {
+            let error = script(key, &path.parse().unwrap()).unwrap_err();
+            assert!(error.contains("; use close-site"), "{error}");
+        }
+        let name = format!("{}.php", "a".repeat(251));
+        for (key, path) in [(&any, "run"), (&any, "1.a/2.b/3.c/4.d/x.php"), (&www, "1.a/2.b/3.c/x.php"), (&www, &name)]
+        {
+            script(key, &path.parse().unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_path_of_a_site_is_the_flag_of_another_site_or_hides_one() {
+        let keys = [nginx("a.jp"), nginx("b.jp"), apache("/home/a/www"), apache("/home/a/www2"), apache("/home/b/www")];
+        let paths =
+            ["x.php", "x.php/y.php", "a.jp/x.php", "b.jp/x.php", "www/x.php", "home/b/www/x.php", "a.php/x.php"];
+        let flags: Vec<String> = keys
+            .iter()
+            .flat_map(|key| paths.map(|path| script(key, &path.parse().unwrap()).unwrap()))
+            .chain(keys.iter().map(|key| flag(key, Answer::Forbidden).unwrap()))
+            .collect();
+        for (i, one) in flags.iter().enumerate() {
+            let clash = |other: &&String| *other == one || other.starts_with(&format!("{one}/"));
+            assert_eq!(flags[i + 1..].iter().chain(&flags[..i]).find(clash), None, "{one}");
+        }
+    }
+
+    #[test]
     fn a_pass_for_an_ipv4_address_also_has_its_mapped_form() {
         let leaves = leaves(&PassKey::Address("192.0.2.7".parse().unwrap()));
         assert_eq!(leaves, [".hikeshi-ip-192.0.2.7", ".hikeshi-ip-::ffff:192.0.2.7"]);

@@ -2,12 +2,10 @@
 
 mod node;
 
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::packet::SiteHandle;
-use model::{Failure, FilePath, GateKey, Measure, Restriction};
+use model::{Failure, GateKey, Measure, Restriction};
 use node::server::Server;
 use node::*;
 
@@ -37,7 +35,9 @@ fn tree(folder: &Path) -> PathBuf {
         std::fs::write(path, text).unwrap();
     };
     let planted = format!("<?php echo '{RAN}';");
-    for name in ["x.php", "a.b/v1.0/x.php", "sub/index.php", "front/index.php", "two words ?%41.php", "two words %41.php"] {
+    for name in
+        ["x.php", "a.b/v1.0/x.php", "sub/index.php", "front/index.php", "two words ?%41.php", "two words %41.php"]
+    {
         put(name, &planted);
     }
     for name in ["ok.php", "X.php", "x.php5.php", "sub/ok.php", "a.b/ok.php", "front/in/ok.php"] {
@@ -119,6 +119,45 @@ fn check(node: &Node, server: &Server, key: GateKey, blocked: &str, shown: &[&st
     fine("lifted");
     drop(actor);
     std::fs::remove_file(node.config.state_dir.join("journal")).unwrap();
+}
+
+#[test]
+fn one_file_of_two_sites_stays_blocked_until_the_last_incident_lets_go() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let (outer, inner) = (GateKey::Apache("/home/a/www".into()), GateKey::Apache("/home/a/www/shop".into()));
+    let flag = node.gate().join("script/apache/home/a/www/shop/x.php/.hikeshi-403");
+    let number_shown =
+        || std::fs::read_to_string(&flag).map(|page| (1..4).find(|n| page.contains(&number(*n).to_string())));
+    let sites = [site("site.test", vec![outer]), site("shop.test", vec![inner])];
+    let orders: Vec<Restriction> = vec![
+        restriction(1, 0, block("shop/x.php")),
+        restriction(2, 1, Measure::BlockScript { site: sites[1].domain.clone(), path: "x.php".parse().unwrap() }),
+        restriction(3, 2, block("shop/x.php")),
+    ];
+    for (order, intent) in orders.iter().zip(1..) {
+        done(actor.handle(impose(intent, &alice(), order, &sites)));
+        assert_eq!(number_shown().unwrap(), Some(1), "the oldest incident's number");
+    }
+    assert!(in_force(&mut actor).iter().all(|(_, holds, _)| *holds));
+    for (lifted, then) in [(0, Some(2)), (1, Some(3))] {
+        done(actor.handle(lift(10 + lifted as u64, &alice(), &orders[lifted], false)));
+        assert_eq!(number_shown().unwrap(), then);
+    }
+    std::fs::write(&flag, "somebody else's").unwrap();
+    assert!(!in_force(&mut actor)[0].1, "a changed page is seen");
+    done(actor.handle(lift(12, &alice(), &orders[2], false)));
+    assert!(!node.gate().join("script/apache").exists());
+}
+
+#[test]
+fn a_path_that_cannot_be_blocked_is_refused_before_anything_is_written() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let handle = site("site.test", vec![GateKey::Apache("/home/a/www".into()), GateKey::Nginx("site.test".into())]);
+    let why = failed(actor.handle(impose(1, &alice(), &restriction(1, 0, block("cgi/run")), &[handle])));
+    assert!(matches!(&why, Failure::Error(why) if why.contains("use close-site")), "{why}");
+    assert!(!node.gate().join("script").exists());
 }
 
 const DIRECT: [&str; 12] = [
