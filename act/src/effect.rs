@@ -49,6 +49,7 @@ impl Actor {
             Measure::EndSessions { site } => {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
+                crate::sessions::check(account, &handle.root)?;
                 Ok(Effect::Sessions(handle.root.clone()))
             }
             Measure::BlockLogin { logins } => {
@@ -97,7 +98,13 @@ impl Actor {
             Effect::Freeze(..) => return self.freeze(held),
             Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
-            Effect::Sessions(root) => return crate::sessions::end(account, root),
+            Effect::Sessions(root) => {
+                let sites = held.restriction.measure.sites();
+                let site = sites.first().ok_or_else(|| Failure::Error("no site was named".into()))?;
+                let what = crate::sessions::end(account, root, site)?;
+                self.step("impose: everyone signed out");
+                return Ok(what);
+            }
             Effect::Logins(_) => {
                 let wanted = self.wanted_logins(None);
                 self.logins.set(&wanted).map_err(Failure::Error)?;

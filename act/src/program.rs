@@ -25,18 +25,23 @@ pub enum Program {
     Postmap,
     /// Reads a parameter.
     Postconf,
+    /// Runs a site's own code, as its tenant only ([`sys::tenant`]).
+    Php,
 }
 
 impl Program {
-    fn path(self) -> Result<PathBuf, String> {
-        let name = match self {
-            Program::Postfix => "postfix",
-            Program::Postsuper => "postsuper",
-            Program::Postmap => "postmap",
-            Program::Postconf => "postconf",
+    /// Where it is; the error ends with what to install.
+    pub fn path(self) -> Result<PathBuf, String> {
+        let mail = "install Postfix or remove [mail] postfix";
+        let (name, next) = match self {
+            Program::Postfix => ("postfix", mail),
+            Program::Postsuper => ("postsuper", mail),
+            Program::Postmap => ("postmap", mail),
+            Program::Postconf => ("postconf", mail),
+            Program::Php => ("php", "install PHP for the command line (php-cli), with the site's database extension"),
         };
         let found = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file());
-        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; install Postfix or remove [mail] postfix"))
+        found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; {next}"))
     }
 
     /// Runs it to its end; `Ok` holds success and what it printed (both streams, at most 256 KiB).

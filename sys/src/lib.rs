@@ -7,3 +7,4 @@ pub mod cgroup;
 pub mod dir;
 pub mod process;
 pub mod socket;
+pub mod tenant;

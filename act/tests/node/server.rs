@@ -20,12 +20,20 @@ impl Server {
         server
     }
 
+    /// Status and the whole answer; everything but GET sends a small form.
     pub fn ask(&self, method: &str, host: &str, path: &str, headers: &str) -> (u16, String) {
+        self.send(method, host, path, headers, if method == "GET" { "" } else { "a=b" })
+    }
+
+    pub fn send(&self, method: &str, host: &str, path: &str, headers: &str, form: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let body = if method == "GET" { "" } else { "Content-Length: 3\r\n\r\na=b" };
-        let end = if method == "GET" { "\r\n" } else { "" };
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}{body}{end}")
-            .unwrap();
+        let length = match form.len() {
+            0 => String::new(),
+            n => format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {n}\r\n"),
+        };
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}{length}\r\n{form}");
+        stream.write_all(head.as_bytes()).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use model::packet::ToCore;
-use model::{AccountName, Domain, MailScope, Measure, Operator, ProcessRef, Wide};
+use model::{AccountName, Domain, FilePath, MailScope, Measure, Operator, ProcessRef, Wide};
 
 use crate::cli::{Common, ask};
 use crate::exit::{Answer, CommandError};
@@ -33,6 +33,18 @@ enum What {
         #[arg(required = true)]
         pids: Vec<u32>,
     },
+    /// One path of a site answers 403, also to the owner's pass
+    BlockScript {
+        /// The site's domain
+        site: Domain,
+        /// The file, below the site's document root (write odd bytes as %XX)
+        path: FilePath,
+    },
+    /// Everyone is signed out of a WordPress site
+    EndSessions {
+        /// Its domain
+        site: Domain,
+    },
     /// One site answers 403
     CloseSite {
         /// Its domain
@@ -49,6 +61,8 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         What::FreezeProcess { pids } => {
             Measure::FreezeProcess { processes: pids.into_iter().map(identify).collect::<Result<_, _>>()? }
         }
+        What::BlockScript { site, path } => Measure::BlockScript { site, path },
+        What::EndSessions { site } => Measure::EndSessions { site },
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;
