@@ -4,14 +4,16 @@
 //! rights, no descriptor of ours but a pipe to print into, nothing to fork with, and little time, memory and space. As
 //! it cannot fork (RLIMIT_NPROC is 1, and the uid has this process already), nothing of it is left when it is killed.
 
+use std::ffi::{CString, c_char};
+use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::ptr::null_mut;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 
 use crate::dir::Dir;
 use crate::process::Process;
@@ -44,7 +46,10 @@ pub struct Ended {
 
 /// Runs `program` in `folder` as `uid` (which must be our own when we are not root), with nothing on standard input.
 ///
-/// Errors: it cannot be started with these limits, or cannot be reaped (a process of the same uid traces it).
+/// From the moment at which it has its uid, other processes of that uid may stop, trace or kill it: so nothing here
+/// waits for it without an end, also not for its exec, as the standard library does.
+///
+/// Errors: it cannot be started, or not be reaped because another process traces it. An exec that fails is no success.
 #[allow(unsafe_code)]
 pub fn run(uid: u32, folder: &Dir, program: &Path, arguments: &[&str], wait: Duration) -> io::Result<Ended> {
     let root = rustix::process::geteuid().is_root();
@@ -53,62 +58,90 @@ pub fn run(uid: u32, folder: &Dir, program: &Path, arguments: &[&str], wait: Dur
     }
     let (printed, out) = io::pipe()?;
     rustix::io::ioctl_fionbio(&printed, true)?;
-    let folder = folder.as_fd().try_clone_to_owned()?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::from(out)).stderr(Stdio::null());
-    if root {
-        command.gid(NO_GROUP).uid(uid); // clears the other groups too
-    }
-    // SAFETY: between fork and exec it makes system calls only, on values that were made before the fork.
-    unsafe { command.pre_exec(move || confine(uid, root, folder.as_fd())) };
-    let mut child = command.spawn()?;
-    drop(command); // and with it our end of the pipe for writing
-    let in_time = Process::open(child.id()).map_or(true, |process| process.wait_end(wait));
-    let status = reap(&mut child)?;
-    Ok(Ended { success: in_time && status, in_time, output: read(printed) })
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let words = [program.as_os_str().as_bytes()].into_iter().chain(arguments.iter().map(|a| a.as_bytes()));
+    let words = words.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+    let mut argv: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    argv.push(null_mut());
+    let environment = [c"PATH=/usr/bin:/bin".as_ptr(), c"LC_ALL=C".as_ptr(), null_mut()];
+    let streams = [null.as_raw_fd(), out.as_raw_fd(), null.as_raw_fd()];
+    // SAFETY: the child makes system calls only, on values made before, and ends in exec or exit.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        // SAFETY: argv and environment end with a null pointer, and what they point to lives as long as this frame.
+        0 => unsafe {
+            if confine(uid, root, folder.as_fd(), streams).is_ok() {
+                libc::execve(argv[0], argv.as_ptr(), environment.as_ptr());
+            }
+            libc::_exit(127)
+        },
+        pid => pid,
+    };
+    drop(out);
+    // The pid is ours until it is reaped; who cannot be held has ended.
+    let in_time = Process::open(pid.unsigned_abs()).map_or(true, |process| process.wait_end(wait));
+    let success = reap(Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?)?;
+    Ok(Ended { success: in_time && success, in_time, output: read(printed) })
 }
 
-/// Runs in the child, which has the tenant's uid already.
+/// Runs in the child.
 #[allow(unsafe_code)]
-fn confine(uid: u32, was_root: bool, folder: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: none of these calls takes a pointer.
-    let way_back = was_root && unsafe { libc::setuid(0) == 0 || libc::seteuid(0) == 0 };
-    if way_back || rustix::process::getuid().as_raw() != uid || rustix::process::geteuid().as_raw() != uid {
-        return Err(io::ErrorKind::PermissionDenied.into());
+fn confine(uid: u32, root: bool, folder: BorrowedFd<'_>, streams: [RawFd; 3]) -> io::Result<()> {
+    let done = |result: i32| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    for (fd, stream) in streams.into_iter().enumerate() {
+        // SAFETY: takes no pointer; 0, 1 and 2 belong to nobody else in this process.
+        done(unsafe { libc::dup2(stream, fd as RawFd) })?;
     }
-    rustix::process::fchdir(folder)?;
+    // SAFETY: takes no pointer. Kernels before 5.11 know no such flag: what we open ourselves closes on exec, only what
+    // we were given may not, and is low; a descriptor that is not open is an error that changes nothing.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == -1 {
+            (3..1024).for_each(|fd| {
+                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            });
+        }
+    }
+    // SAFETY: the set lives on this stack; SIG_IGN and SIG_DFL are no functions of ours. A write beyond the limit is
+    // then an error and not the end.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        done(libc::sigprocmask(libc::SIG_SETMASK, &none, null_mut()))?;
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
     rustix::process::setsid()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if root {
+        // SAFETY: an empty list needs no pointer.
+        unsafe {
+            done(libc::setgroups(0, std::ptr::null()))?;
+            done(libc::setresgid(NO_GROUP, NO_GROUP, NO_GROUP))?;
+            done(libc::setresuid(uid, uid, uid))?;
+            if libc::setuid(0) != -1 || libc::getuid() != uid || libc::geteuid() != uid {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+        }
+    }
+    // Only now: the first would be forgotten with the old uid, and exec counts processes as of the change.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::thread::set_no_new_privs(true)?;
-    // SAFETY: SIG_IGN is no function of ours. A write beyond the limit is then an error and not the end.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     for (resource, most) in LIMITS {
         rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
-    // SAFETY: takes no pointer. The pipe that reports a failed exec stays open until then.
-    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if marked != 0 {
-        // Kernels before 5.11. What we open ourselves closes on exec; only what we were given may not, and is low.
-        for fd in 3..1024 {
-            // SAFETY: takes no pointer; a descriptor that is not open is an error that changes nothing.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-    }
-    Ok(())
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(rustix::process::fchdir(folder)?)
 }
 
 /// Kills what is left and takes its status, without waiting for a process that somebody else holds on to.
-fn reap(child: &mut Child) -> io::Result<bool> {
-    let _ = child.kill();
+fn reap(pid: Pid) -> io::Result<bool> {
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
     for _ in 0..200 {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
+        if let Some((_, status)) = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)? {
+            return Ok(status.exit_status() == Some(0));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(io::Error::other(format!("process {} was killed, but another process of its uid traces it", child.id())))
+    Err(io::Error::other(format!("process {pid} was killed, but another process of its uid traces it")))
 }
 
 fn read(printed: PipeReader) -> Vec<u8> {
@@ -119,6 +152,9 @@ fn read(printed: PipeReader) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
     use super::*;
 
     const UID: u32 = 20_269;
@@ -155,7 +191,7 @@ mod tests {
         }
         let folder = "/proc/self/fd"; // ls opens the fourth itself
         assert_eq!(text(ran("/bin/ls", &[folder]).unwrap()), "0\n1\n2\n3\n");
-        assert_eq!(text(ran("/usr/bin/env", &[]).unwrap()), "LC_ALL=C\nPATH=/usr/bin:/bin\n");
+        assert_eq!(text(ran("/usr/bin/env", &[]).unwrap()), "PATH=/usr/bin:/bin\nLC_ALL=C\n");
         assert_eq!(text(ran("/bin/cat", &["/etc/shadow"]).unwrap()), "");
         // The naive twin: the same uid and no more care.
         let twin = |program: &str, argument: &str| {
@@ -177,30 +213,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_tracer_of_the_same_uid_cannot_make_us_wait_for_ever() {
+    /// Runs `tail -f` for two seconds while a process of the same uid does this to every process that it may touch.
+    fn molested(uid: u32, what: &str) -> Option<io::Result<Ended>> {
         let python = "/usr/bin/python3";
         if !Path::new(python).exists() || !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: the tracer needs root and Python");
-            return;
+            eprintln!("SKIPPED: a process that molests needs root and Python");
+            return None;
         }
-        let script = "import ctypes, os, time
-libc = ctypes.CDLL(None)
-seen = False
-while not seen:
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        try: seen |= b'tail' in open(f'/proc/{pid}/cmdline', 'rb').read() and libc.ptrace(0x4206, int(pid), 0, 0) == 0
-        except OSError: pass
-time.sleep(60)";
-        let mut tracer = Command::new(python).args(["-c", script]).uid(UID).spawn().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let dir = Dir::open(folder.path()).unwrap();
-        std::os::unix::fs::chown(folder.path(), Some(UID), None).unwrap();
-        let ended = run(UID, &dir, Path::new("/usr/bin/tail"), &["-f", "/dev/null"], Duration::from_secs(3));
-        let _ = tracer.kill().and_then(|()| tracer.wait());
-        match ended {
+        let script = format!("import ctypes, os\nlibc = ctypes.CDLL(None)\nprint(flush=True)\nwhile True:\n {what}");
+        let mut command = Command::new(python);
+        command.args(["-c", &script]).uid(uid).stdout(std::process::Stdio::piped());
+        let mut other = command.spawn().unwrap();
+        other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let dir = Dir::open(Path::new("/")).unwrap();
+        let ended = run(uid, &dir, Path::new("/usr/bin/tail"), &["-f", "/dev/null"], Duration::from_secs(2));
+        other.kill().and_then(|()| other.wait()).unwrap();
+        Some(ended)
+    }
+
+    #[test]
+    fn another_process_of_the_uid_cannot_make_us_wait_for_ever() {
+        let Some(stopped) = molested(20_277, "libc.kill(-1, 19)") else { return };
+        assert!(!stopped.unwrap().in_time);
+        // A zombie whose tracer does not wait for it cannot be reaped; a plain wait for it would never return.
+        let traces = "[libc.ptrace(0x4206, int(p), 0, 0) for p in os.listdir('/proc') if p.isdigit()]";
+        match molested(20_278, traces).unwrap() {
             Err(why) => assert!(why.to_string().contains("traces it"), "{why}"),
-            Ok(_) => eprintln!("SKIPPED: this kernel lets nobody trace"),
+            Ok(ended) => assert!(!ended.in_time, "this kernel lets nobody trace: {ended:?}"),
         }
     }
 
