@@ -32,7 +32,7 @@ const NAME_MAX: usize = 254;
 /// The flag of a path is a file of this name in a folder named like the path.
 const SCRIPT: &str = ".hikeshi-403";
 /// Names with a dot that nginx's include tells apart in an address.
-const DOTTED_MAX: usize = 4;
+const DOTTED_MAX: usize = 3;
 /// Longest flag of a path, bytes: GATE is put before it, and the kernel takes 4,095.
 const FLAG_MAX: usize = 3500;
 
@@ -77,7 +77,7 @@ pub(crate) fn script(key: &GateKey, path: &FilePath) -> Result<String, String> {
             return refuse("has no dot in its name, so that nginx does not see what is appended to it");
         }
         GateKey::Nginx(_) if parts().filter(|part| part.contains('.')).count() > DOTTED_MAX => {
-            return refuse("lies below more than 3 folders with a dot in their name, which nginx does not see through");
+            return refuse("lies below more than 2 folders with a dot in their name, which nginx does not see through");
         }
         GateKey::Nginx(_) => "nginx/",
     };
@@ -267,14 +267,13 @@ mod tests {
         let (www, any) = (nginx("a.jp"), apache("/home/a/www"));
         let bad = ["a%0Ab.php", "%1B.php", "%FF.php", ".hikeshi-403/x.php", "a/.hikeshi-x/b.php", "__hk/x.php"];
         let bad = bad.iter().flat_map(|path| [(&www, *path), (&any, *path)]);
-        let deep = [(&www, "run"), (&www, "a.b/bin/run"), (&www, "1.a/2.b/3.c/4.d/x.php"), (&any, &long)];
+        let deep = [(&www, "run"), (&www, "a.b/bin/run"), (&www, "1.a/2.b/3.c/x.php"), (&any, &long)];
         for (key, path) in bad.chain(deep) {
             let error = script(key, &path.parse().unwrap()).unwrap_err();
             assert!(error.contains("; use close-site"), "{error}");
         }
         let name = format!("{}.php", "a".repeat(251));
-        for (key, path) in [(&any, "run"), (&any, "1.a/2.b/3.c/4.d/x.php"), (&www, "1.a/2.b/3.c/x.php"), (&www, &name)]
-        {
+        for (key, path) in [(&any, "run"), (&any, "1.a/2.b/3.c/x.php"), (&www, "1.a/2.b/x.php"), (&www, &name)] {
             script(key, &path.parse().unwrap()).unwrap();
         }
     }

@@ -108,6 +108,14 @@ fn check(node: &Node, server: &Server, key: GateKey, blocked: &str, shown: &[&st
         }
     }
     fine("blocked");
+    let closing = restriction(41, 0, Measure::CloseSite { site: handle.domain.clone() });
+    done(actor.handle(impose(4, &alice(), &closing, std::slice::from_ref(&handle))));
+    let cookie = format!("Cookie: hkpass={hex}\r\n");
+    assert_eq!(server.ask("GET", "site.test", "/ok.php", "").0, 403, "closed");
+    assert_eq!(server.ask("GET", "site.test", "/ok.php", &cookie).0, 200, "the owner passes");
+    let (code, text) = server.ask("GET", "site.test", shown[0], &cookie);
+    assert!(code == 403 && text.contains(&number(40).to_string()), "but not to the script: {text}");
+    done(actor.handle(lift(5, &alice(), &closing, false)));
     for path in ["/__hk/blocked", "/__hk/script", "/__hk/script/x.php", "/__hk/blocked/x.php"] {
         let (code, text) = server.ask("GET", "site.test", path, "");
         assert!(code != 200 && !text.contains(RAN), "{path}: {text}");
@@ -203,7 +211,6 @@ fn nginx_blocks_one_path_by_every_way_that_leads_to_it() {
 error_page 410 /x.php; location = /gone {{ return 410; }}
 location /front/ {{ if (!-e $request_filename) {{ rewrite ^ /front/index.php last; }} }}
 location /try/ {{ try_files $uri /x.php; }}
-location /plain/ {{ {fpm} fastcgi_index index.php; fastcgi_param SCRIPT_FILENAME {r}/sub/index.php; }}
 location ~ \\.php(/|$) {{ {fpm} {script} fastcgi_split_path_info ^(.+\\.php)(/.*)$; }} }}\n",
             r = root.display(),
             m = if port == 21_242 { "off" } else { "on" },

@@ -8,8 +8,8 @@ use std::path::Path;
 /// Text of the nginx include for a `server` block. Error: a gate folder whose path has other characters than
 /// letters, digits, `/ . _ -` (it is written into a configuration).
 pub fn nginx_include(gate_dir: &Path) -> Result<String, String> {
-    let text = NGINX.replace("DOTTED", r"[^.]*+\.[^/]*+(?=/)").replace("FOLDER", "/++[^/]++(?=/)");
-    Ok(text.replace("GATE", plain(gate_dir)?))
+    // Up to the end of the next component with a dot.
+    Ok(NGINX.replace("DOT", r"[^.]*+\.[^/]*+").replace("GATE", plain(gate_dir)?))
 }
 
 /// Text of the Apache include for a `<VirtualHost>`. Needs mod_rewrite, mod_alias, mod_headers and
@@ -32,11 +32,11 @@ fn plain(path: &Path) -> Result<&str, String> {
 ///
 /// A blocked path stays blocked for who passes a closed site: it is planted code. nginx runs these lines again at each
 /// internal redirect (`index`, `try_files`, `error_page`, X-Accel-Redirect), so those are seen. What follows a script
-/// in the address (`/x.php/foo`) still runs it; the first four components with a dot are therefore tested as the
-/// script. A blocked `index.php` also blocks the addresses that it answers for: its folder, and below its folder (down
-/// to three folders) what is no file. Captures are named because `set $x $1` takes over the encoding of the client's
-/// address. Not seen: what the vhost's own `rewrite … last` within a location, or a SCRIPT_FILENAME that it names,
-/// leads to another script; only the operator can write those.
+/// in the address (`/x.php/foo`) still runs it, so what is tested is the address up to its first, second and third
+/// component with a dot. A blocked `index.php` of the root or of a folder in it also blocks what is no file there,
+/// because `rewrite … index.php last` in a location is no such redirect. Captures are named because `set $x $1` takes
+/// over the encoding of the client's address. Not seen: other rewrites in locations, and a SCRIPT_FILENAME that the
+/// vhost itself names; only the operator can write those. Few `if`, because each is a whole location in memory.
 const NGINX: &str = r#"# Hikeshi gate. First line of every server block. Written by `hikeshi setup`; changes are lost.
 set $hk_gate "";
 set $hk_token none;
@@ -47,37 +47,25 @@ if ($cookie_hkpass ~ "^([0-9a-f]{32})$") { set $hk_token $1; }
 if (-f "GATE/pass/nginx/$server_name/.hikeshi-tok-$hk_token") { set $hk_gate ""; }
 if (-f "GATE/pass/nginx/$server_name/.hikeshi-ip-$remote_addr") { set $hk_gate ""; }
 if ($scheme = https) { set $hk_secure "; Secure"; }
-if ($uri = /__hk/page) { set $hk_gate ""; }
-if ($uri = /__hk/page-503) { set $hk_gate ""; }
-if ($uri = /__hk/pass) { set $hk_gate ""; }
-if ($hk_gate = 403) { rewrite ^ /__hk/403 last; }
-if ($hk_gate = 503) { rewrite ^ /__hk/503 last; }
-set $hk_flags "GATE/none";
-set $hk_file "GATE/none";
-set $hk_hit "";
+set $hk_site $server_name;
+set $hk_flags /dev/null;
+set $hk_front /dev/null;
+set $hk_file /dev/null;
 set $hk_a ""; set $hk_b ""; set $hk_c ""; set $hk_d "";
-set $hk_e ""; set $hk_f ""; set $hk_g "";
-if (-d "GATE/script/nginx/$server_name") { set $hk_flags "GATE/script/nginx/$server_name"; set $hk_file $request_filename; }
-if ($uri ~ "^/__hk/") { set $hk_flags "GATE/none"; }
-if ($uri ~ "^(?<hk_a>DOTTED)(?<hk_b>DOTTED)?(?<hk_c>DOTTED)?(?<hk_d>DOTTED)?") { set $hk_hit ""; }
-if ($uri ~ "^(?<hk_e>FOLDER)(?<hk_f>FOLDER)?(?<hk_g>FOLDER)?") { set $hk_hit ""; }
-if (-f "$hk_flags/index.php/.hikeshi-403") { set $hk_hit "/index.php"; }
-if (-f "$hk_flags$hk_e/index.php/.hikeshi-403") { set $hk_hit "$hk_e/index.php"; }
-if (-f "$hk_flags$hk_e$hk_f/index.php/.hikeshi-403") { set $hk_hit "$hk_e$hk_f/index.php"; }
-if (-f "$hk_flags$hk_e$hk_f$hk_g/index.php/.hikeshi-403") { set $hk_hit "$hk_e$hk_f$hk_g/index.php"; }
-if (-f $hk_file) { set $hk_hit ""; }
-if (-f "$hk_flags$uri/index.php/.hikeshi-403") { set $hk_hit "$uri/index.php"; }
-if (-f "$hk_flags$uri/.hikeshi-403") { set $hk_hit $uri; }
-if (-f "$hk_flags$hk_a/.hikeshi-403") { set $hk_hit $hk_a; }
-if (-f "$hk_flags$hk_a$hk_b/.hikeshi-403") { set $hk_hit "$hk_a$hk_b"; }
-if (-f "$hk_flags$hk_a$hk_b$hk_c/.hikeshi-403") { set $hk_hit "$hk_a$hk_b$hk_c"; }
-if (-f "$hk_flags$hk_a$hk_b$hk_c$hk_d/.hikeshi-403") { set $hk_hit "$hk_a$hk_b$hk_c$hk_d"; }
-if ($hk_hit) { set $hk_page "$hk_flags$hk_hit/.hikeshi-403"; }
-if ($hk_hit) { rewrite ^ /__hk/blocked last; }
+if ($uri ~ "^/__hk/(page|page-503|pass|script)$") { set $hk_gate ""; set $hk_site .none; }
+if (-d "GATE/script/nginx/$hk_site") { set $hk_flags "GATE/script/nginx/$hk_site"; set $hk_file $request_filename; }
+if ($uri ~ "^(?=(?<hk_d>/++[^/]++(?=/))?)(?:(?<hk_a>DOT)(?<hk_b>/DOT)?(?<hk_c>/DOT)?)?") { set $hk_front $hk_flags; }
+if (-f $hk_file) { set $hk_front /dev/null; }
+if (-f "$hk_front/index.php/.hikeshi-403") { set $hk_gate blocked; set $hk_page "$hk_front/index.php"; }
+if (-f "$hk_front$hk_d/index.php/.hikeshi-403") { set $hk_gate blocked; set $hk_page "$hk_front$hk_d/index.php"; }
+if (-f "$hk_flags$hk_a/.hikeshi-403") { set $hk_gate blocked; set $hk_page "$hk_flags$hk_a"; }
+if (-f "$hk_flags$hk_a$hk_b/.hikeshi-403") { set $hk_gate blocked; set $hk_page "$hk_flags$hk_a$hk_b"; }
+if (-f "$hk_flags$hk_a$hk_b$hk_c/.hikeshi-403") { set $hk_gate blocked; set $hk_page "$hk_flags$hk_a$hk_b$hk_c"; }
+if ($hk_gate) { rewrite ^ /__hk/$hk_gate last; }
 location = /__hk/blocked { internal; allow all; auth_basic off; error_page 403 /__hk/script; return 403; }
 location = /__hk/script {
     internal; allow all; auth_basic off; expires off; etag off; disable_symlinks off; types { }
-    default_type "text/html; charset=utf-8"; alias "$hk_page";
+    default_type "text/html; charset=utf-8"; alias "$hk_page/.hikeshi-403";
     add_header X-Hikeshi closed always; add_header Cache-Control no-store always; add_header Last-Modified "";
 }
 location = /__hk/403 { internal; allow all; auth_basic off; error_page 403 /__hk/page; return 403; }
@@ -190,11 +178,18 @@ Header always set Cache-Control no-store "expr=%{REQUEST_URI} == '/__hk/pass' &&
 <Location "/__hk/page-503">
     Header always set Retry-After 3600
 </Location>
-<DirectoryMatch "^GATE/(apache|script)/">
+<Directory "GATE/apache">
     Require all granted
     AllowOverride None
     SetHandler default-handler
     ForceType "text/html; charset=utf-8"
     FileETag None
-</DirectoryMatch>
+</Directory>
+<Directory "GATE/script">
+    Require all granted
+    AllowOverride None
+    SetHandler default-handler
+    ForceType "text/html; charset=utf-8"
+    FileETag None
+</Directory>
 "#;
