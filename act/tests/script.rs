@@ -61,7 +61,8 @@ fn tree(folder: &Path) -> PathBuf {
     root
 }
 
-fn php(folder: &Path) -> Sleeper {
+/// PHP for the web servers; ended as they are, so that its workers end too.
+fn php(folder: &Path) -> Server {
     let f = folder.display();
     let conf = format!(
         "[global]\nerror_log = {f}/fpm.log\ndaemonize = no\n[www]\nuser = {UID}\ngroup = {UID}\nlisten = {f}/fpm.sock\n\
@@ -70,9 +71,10 @@ fn php(folder: &Path) -> Sleeper {
     std::fs::write(folder.join("fpm.conf"), conf).unwrap();
     let mut command = Command::new("/usr/sbin/php-fpm8.2");
     command.arg("-F").arg("-y").arg(folder.join("fpm.conf"));
-    let child = Sleeper(command.stderr(std::process::Stdio::null()).spawn().unwrap());
+    let child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let server = Server { port: 0, child: Sleeper(child) };
     eventually("php answers", || std::os::unix::net::UnixStream::connect(folder.join("fpm.sock")).is_ok());
-    child
+    server
 }
 
 struct Way(&'static str, &'static str);
