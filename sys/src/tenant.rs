@@ -213,8 +213,8 @@ mod tests {
         }
     }
 
-    /// Runs `tail -f` for two seconds while a process of the same uid does this to every process that it may touch.
-    fn molested(uid: u32, what: &str) -> Option<io::Result<Ended>> {
+    /// Does `work` while a process of this uid does `what` to every process that it may touch; `None` when it cannot.
+    fn molested<T>(uid: u32, what: &str, work: impl FnOnce() -> T) -> Option<T> {
         let python = "/usr/bin/python3";
         if !Path::new(python).exists() || !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: a process that molests needs root and Python");
@@ -225,22 +225,51 @@ mod tests {
         command.args(["-c", &script]).uid(uid).stdout(std::process::Stdio::piped());
         let mut other = command.spawn().unwrap();
         other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        let dir = Dir::open(Path::new("/")).unwrap();
-        let ended = run(uid, &dir, Path::new("/usr/bin/tail"), &["-f", "/dev/null"], Duration::from_secs(2));
+        let done = work();
         other.kill().and_then(|()| other.wait()).unwrap();
-        Some(ended)
+        Some(done)
+    }
+
+    fn tail(uid: u32) -> io::Result<Ended> {
+        let dir = Dir::open(Path::new("/")).unwrap();
+        run(uid, &dir, Path::new("/usr/bin/tail"), &["-f", "/dev/null"], Duration::from_secs(2))
     }
 
     #[test]
     fn another_process_of_the_uid_cannot_make_us_wait_for_ever() {
-        let Some(stopped) = molested(20_277, "libc.kill(-1, 19)") else { return };
+        let stop = "libc.kill(-1, 19)";
+        let Some(stopped) = molested(20_277, stop, || tail(20_277)) else { return };
         assert!(!stopped.unwrap().in_time);
         // A zombie whose tracer does not wait for it cannot be reaped; a plain wait for it would never return.
         let traces = "[libc.ptrace(0x4206, int(p), 0, 0) for p in os.listdir('/proc') if p.isdigit()]";
-        match molested(20_278, traces).unwrap() {
+        match molested(20_278, traces, || tail(20_278)).unwrap() {
             Err(why) => assert!(why.to_string().contains("traces it"), "{why}"),
             Ok(ended) => assert!(!ended.in_time, "this kernel lets nobody trace: {ended:?}"),
         }
+        // The naive twin waits for the exec of a process that was stopped before it.
+        let (tell, told) = std::sync::mpsc::channel();
+        let twin = move || {
+            for _ in 0..1000 {
+                let mut child = Command::new("/bin/true").uid(20_279).spawn()?;
+                child.kill().and_then(|()| child.wait())?;
+                let _ = tell.send(());
+            }
+            io::Result::Ok(())
+        };
+        let hangs = molested(20_279, stop, || {
+            std::thread::spawn(twin);
+            loop {
+                match told.recv_timeout(Duration::from_secs(2)) {
+                    Ok(()) => {}
+                    Err(ended) => break ended == std::sync::mpsc::RecvTimeoutError::Timeout,
+                }
+            }
+        });
+        for pid in crate::process::pids().unwrap() {
+            let process = Process::open(pid).ok().filter(|p| p.identity().is_ok_and(|is| is.uids[0] == 20_279));
+            let _ = process.map(|process| process.kill());
+        }
+        assert_eq!(hangs, Some(true), "the twin must wait for ever");
     }
 
     #[test]
