@@ -63,13 +63,13 @@ pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Fa
     if !ended.in_time {
         return Err(failed(format!("its code did not end within {} s and was killed; {close}", WAIT_MAX.as_secs())));
     }
-    match said(&ended.output) {
+    match said(&ended.output).filter(|_| ended.success) {
         Some(("ended", count)) => Ok(format!("{count} people signed out of {site}, says its own code")),
         Some(("absent", _)) => Err(failed(format!(
             "no wp-load.php in {root}, and only WordPress is known; sign people out in the application, or use close-site"
         ))),
         _ => Err(failed(format!(
-            "WordPress did not start or did not reach its database; see what `php wp-load.php` says as the account; {close}"
+            "WordPress did not start or did not reach its database; look at its PHP error log; {close}"
         ))),
     }
 }
