@@ -27,9 +27,7 @@ impl Actor {
             Measure::CloseAccount { sites, .. } => Ok(Effect::Gates(gates(&order.sites, sites)?)),
             Measure::BlockScript { site, path } => {
                 let keys = gates(&order.sites, std::slice::from_ref(site))?;
-                keys.iter()
-                    .try_for_each(|key| gate::script(key, path, Answer::Forbidden).map(drop))
-                    .map_err(Failure::Error)?;
+                keys.iter().try_for_each(|key| gate::script(key, path).map(drop)).map_err(Failure::Error)?;
                 Ok(Effect::Scripts(keys, path.clone()))
             }
             Measure::HoldMail { scope, queued } => {
@@ -52,6 +50,7 @@ impl Actor {
             Measure::EndSessions { site } => {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
+                crate::sessions::check(account, &handle.root)?;
                 Ok(Effect::Sessions(handle.root.clone()))
             }
             Measure::BlockLogin { logins } => {
@@ -100,7 +99,13 @@ impl Actor {
             Effect::Freeze(..) => return self.freeze(held),
             Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
-            Effect::Sessions(root) => return crate::sessions::end(account, root),
+            Effect::Sessions(root) => {
+                let sites = held.restriction.measure.sites();
+                let site = sites.first().ok_or_else(|| Failure::Error("no site was named".into()))?;
+                let what = crate::sessions::end(account, root, site)?;
+                self.step("impose: everyone signed out");
+                return Ok(what);
+            }
             Effect::Logins(logins) => {
                 let wanted = self.wanted_logins(None);
                 self.logins.set(&wanted, logins, &mut self.steps).map_err(Failure::Error)?;
@@ -206,7 +211,7 @@ impl Actor {
             Effect::Scripts(keys, path) => {
                 let there = keys.iter().filter(|key| {
                     let page = self.script_page(key, path, None);
-                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, self.answer_kind(), &page))
+                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, &page))
                 });
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
@@ -256,7 +261,7 @@ impl Actor {
         let kind = self.answer_kind();
         let paths = wanted.iter().flat_map(|held| match &held.effect {
             Effect::Gates(keys) => keys.iter().filter_map(|key| gate::flag(key, kind).ok()).collect(),
-            Effect::Scripts(keys, path) => keys.iter().filter_map(|key| gate::script(key, path, kind).ok()).collect(),
+            Effect::Scripts(keys, path) => keys.iter().filter_map(|key| gate::script(key, path).ok()).collect(),
             _ => Vec::new(),
         });
         let paths: BTreeSet<String> = paths.collect();
@@ -267,7 +272,7 @@ impl Actor {
         let (uids, sources) = self.wanted_net(None);
         let tables = [
             ("mail hold table", self.mail.as_ref().map(|mail| mail.is_set(&self.held_mail(None)))),
-            ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources))),
+            ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources, self.now()))),
         ];
         for (name, is) in tables {
             match is {
@@ -288,9 +293,7 @@ impl Actor {
         };
         match effect {
             Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
-            Effect::Scripts(keys, path) => {
-                keys.iter().map(|key| below_gate(gate::script(key, path, self.answer_kind()))).collect()
-            }
+            Effect::Scripts(keys, path) => keys.iter().map(|key| below_gate(gate::script(key, path))).collect(),
             Effect::Hold(scope, queued) => {
                 let whose = match scope {
                     MailScope::Local => format!("uid {uid}"),
@@ -397,17 +400,22 @@ impl Actor {
     /// Writes or removes the flag of one path from what the journal wants.
     fn set_script(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Result<(), String> {
         let page = self.script_page(key, path, except);
-        gate::set_script(&self.gate, key, path, self.answer_kind(), page.as_deref())
+        gate::set_script(&self.gate, key, path, page.as_deref())
     }
 
+    /// The page of one path. Flags are compared, because two sites may have one file; always 403, because a planted
+    /// script has nothing to come back for.
     fn script_page(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Option<String> {
+        let flag = gate::script(key, path).ok()?;
         let wanted = self.book().wanted(except);
-        let blocks =
-            |held: &&&Held| matches!(&held.effect, Effect::Scripts(keys, p) if p == path && keys.contains(key));
+        let blocks = |held: &&&Held| match &held.effect {
+            Effect::Scripts(keys, path) => keys.iter().any(|key| gate::script(key, path).as_ref() == Ok(&flag)),
+            _ => false,
+        };
         let oldest = wanted.iter().find(blocks)?;
         let Restriction { id, since, .. } = oldest.restriction;
         let facts = Facts { number: id.incident, since, portal: &self.config.portal };
-        Some(gate::page(&facts, self.answer_kind()))
+        Some(gate::page(&facts, Answer::Forbidden))
     }
 
     fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {

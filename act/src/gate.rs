@@ -6,6 +6,8 @@
 //! ```text
 //! GATE/nginx/SERVER_NAME                         403 page      GATE/nginx-503/SERVER_NAME
 //! GATE/apache DOCUMENT_ROOT/.hikeshi-closed      403 page      GATE/apache DOCUMENT_ROOT/.hikeshi-closed-503
+//! GATE/script/nginx/SERVER_NAME/PATH/.hikeshi-403       page of one blocked path
+//! GATE/script/apache DOCUMENT_ROOT/PATH/.hikeshi-403
 //! GATE/pass/nginx/SERVER_NAME/.hikeshi-tok-HEX   pass          .../.hikeshi-ip-ADDRESS
 //! GATE/pass/apache DOCUMENT_ROOT/.hikeshi-tok-HEX
 //! ```
@@ -27,6 +29,12 @@ pub(crate) use page::page;
 const OURS: &str = ".hikeshi-";
 /// Longest server name and root component, bytes (a file name has 255).
 const NAME_MAX: usize = 254;
+/// The flag of a path is a file of this name in a folder named like the path.
+const SCRIPT: &str = ".hikeshi-403";
+/// Names with a dot that nginx's include tells apart in an address.
+const DOTTED_MAX: usize = 3;
+/// Longest flag of a path, bytes: GATE is put before it, and the kernel takes 4,095.
+const FLAG_MAX: usize = 3500;
 
 /// Which answer closed sites give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,25 +55,52 @@ pub(crate) fn flag(key: &GateKey, answer: Answer) -> Result<String, String> {
     })
 }
 
-/// Where the flag file of one path of a vhost lies below GATE, or why it cannot have one.
-pub(crate) fn script(_key: &GateKey, _path: &FilePath, _answer: Answer) -> Result<String, String> {
-    Err("not built".into())
+/// Where the flag file of one path of a vhost lies below GATE, or why the path cannot be blocked.
+///
+/// Apache names the flag by the file, so a path of an outer site and of a site within it have one flag if they are
+/// one file.
+pub(crate) fn script(key: &GateKey, path: &FilePath) -> Result<String, String> {
+    let refuse =
+        |what: &str| Err(format!("{path} {what}; use close-site, or quarantine-file if it is the file that harms"));
+    let name = checked(key)?;
+    let Ok(text) = std::str::from_utf8(path.bytes()) else { return refuse("is not UTF-8") };
+    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
+        return refuse("has control signs");
+    }
+    let parts = || text.split('/');
+    if parts().any(|part| part.starts_with(OURS) || part.starts_with(".hk-")) || parts().next() == Some("__hk") {
+        return refuse("is named like our own files");
+    }
+    let server = match key {
+        GateKey::Apache(_) => "apache",
+        GateKey::Nginx(_) if parts().next_back().is_none_or(|last| !last.contains('.')) => {
+            return refuse("has no dot in its name, so that nginx does not see what is appended to it");
+        }
+        GateKey::Nginx(_) if parts().filter(|part| part.contains('.')).count() > DOTTED_MAX => {
+            return refuse("lies below more than 2 folders with a dot in their name, which nginx does not see through");
+        }
+        GateKey::Nginx(_) => "nginx/",
+    };
+    match format!("script/{server}{name}/{text}/{SCRIPT}") {
+        flag if flag.len() > FLAG_MAX => refuse("is too long"),
+        flag => Ok(flag),
+    }
 }
 
 /// Makes the flag of one path what it should be: this page, or no flag at all.
-pub(crate) fn set_script(
-    _gate: &Dir,
-    _key: &GateKey,
-    _path: &FilePath,
-    _answer: Answer,
-    _page: Option<&str>,
-) -> Result<(), String> {
-    Err("not built".into())
+pub(crate) fn set_script(gate: &Dir, key: &GateKey, path: &FilePath, page: Option<&str>) -> Result<(), String> {
+    let flag = script(key, path)?;
+    let done = match page {
+        Some(text) => put(gate, &flag, text.as_bytes()),
+        None => take(gate, &flag),
+    };
+    done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
 }
 
 /// Whether the flag of one path is there with exactly this page.
-pub(crate) fn script_holds(_gate: &Dir, _key: &GateKey, _path: &FilePath, _answer: Answer, _page: &str) -> bool {
-    false
+pub(crate) fn script_holds(gate: &Dir, key: &GateKey, path: &FilePath, page: &str) -> bool {
+    let read = script(key, path).map(|flag| gate.read(&flag, 64 * 1024));
+    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
 }
 
 /// Where a vhost's pass file with this leaf lies below GATE.
@@ -244,6 +279,39 @@ mod tests {
         assert!(!holds(&gate, &outer, Answer::Forbidden, "page") && holds(&gate, &outer, Answer::Unavailable, "other"));
         set(&gate, &outer, Answer::Forbidden, None).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("apache")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn paths_that_cannot_be_blocked_reliably_are_refused_with_the_next_step() {
+        let long = vec!["a".repeat(255); 14].join("/");
+        let (www, any) = (nginx("a.jp"), apache("/home/a/www"));
+        let bad = ["a%0Ab.php", "%1B.php", "%FF.php", ".hikeshi-403/x.php", "a/.hikeshi-x/b.php", "__hk/x.php"];
+        let bad = bad.iter().flat_map(|path| [(&www, *path), (&any, *path)]);
+        let deep = [(&www, "run"), (&www, "a.b/bin/run"), (&www, "1.a/2.b/3.c/x.php"), (&any, &long)];
+        for (key, path) in bad.chain(deep) {
+            let error = script(key, &path.parse().unwrap()).unwrap_err();
+            assert!(error.contains("; use close-site"), "{error}");
+        }
+        let name = format!("{}.php", "a".repeat(251));
+        for (key, path) in [(&any, "run"), (&any, "1.a/2.b/3.c/x.php"), (&www, "1.a/2.b/x.php"), (&www, &name)] {
+            script(key, &path.parse().unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_path_of_a_site_is_the_flag_of_another_site_or_hides_one() {
+        let keys = [nginx("a.jp"), nginx("b.jp"), apache("/home/a/www"), apache("/home/a/www2"), apache("/home/b/www")];
+        let paths =
+            ["x.php", "x.php/y.php", "a.jp/x.php", "b.jp/x.php", "www/x.php", "home/b/www/x.php", "a.php/x.php"];
+        let flags: Vec<String> = keys
+            .iter()
+            .flat_map(|key| paths.map(|path| script(key, &path.parse().unwrap()).unwrap()))
+            .chain(keys.iter().map(|key| flag(key, Answer::Forbidden).unwrap()))
+            .collect();
+        for (i, one) in flags.iter().enumerate() {
+            let clash = |other: &&String| *other == one || other.starts_with(&format!("{one}/"));
+            assert_eq!(flags[i + 1..].iter().chain(&flags[..i]).find(clash), None, "{one}");
+        }
     }
 
     #[test]

@@ -31,10 +31,13 @@ pub enum Program {
     Doveconf,
     /// Replaces and lists our table of the packet filter.
     Nft,
+    /// Runs a site's own code, as its tenant only ([`sys::tenant`]).
+    Php,
 }
 
 impl Program {
-    fn path(self) -> Result<PathBuf, String> {
+    /// Where it is; the error ends with what to install.
+    pub fn path(self) -> Result<PathBuf, String> {
         const POSTFIX: &str = "install Postfix or remove [mail] postfix";
         let (name, next) = match self {
             Program::Postfix => ("postfix", POSTFIX),
@@ -44,6 +47,7 @@ impl Program {
             Program::Sshd => ("sshd", "install OpenSSH's server or remove [login] ssh_deny"),
             Program::Doveconf => ("doveconf", "install Dovecot or remove [login] mail_deny"),
             Program::Nft => ("nft", "install nftables"),
+            Program::Php => ("php", "install PHP for the command line (php-cli), with the site's database extension"),
         };
         let found = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name)).find(|path| path.is_file());
         found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; {next}"))

@@ -1,8 +1,104 @@
-//! Signs everyone out of a WordPress site.
+//! Signs everyone out of a WordPress site: deletes its session tokens through the site's own code, as the tenant.
+//!
+//! The tokens are in a database whose name and password stand in the tenant's wp-config.php. To read that file with
+//! privilege is to parse what a tenant wrote; to reach the database as its root is to trust a database name that he
+//! wrote; to change the salts is to write into his tree. So PHP reads it, with his rights and in [`sys::tenant`]'s
+//! narrow room, which makes this the smallest way: whatever wp-config.php does there, it could do at any visit.
+//!
+//! The answer is the word of the site's own code: a hostile one can say that it did what it did not. Sessions that a
+//! plugin keeps elsewhere are not ended. Nothing is to be taken back: people sign in again.
 
-use model::{AccountRef, Failure};
+use std::path::Path;
+use std::time::Duration;
 
-/// Ends all sessions of the site with this document root, as the tenant.
-pub fn end(_account: &AccountRef, _root: &str) -> Result<String, Failure> {
-    Err(Failure::Error("not built".into()))
+use model::{AccountRef, Domain, Failure};
+use sys::dir::Dir;
+use sys::tenant;
+
+use crate::program::Program;
+
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// The last line printed is `hikeshi WORD COUNT`. SHORTINIT stops WordPress before plugins and themes (`wp-settings.php`)
+/// and WP_INSTALLING lets a network of sites start without a request; all its sites share one table of user data
+/// (`WP_User_Meta_Session_Tokens`), a row a person. A kept object cache would go on answering from the deleted rows.
+const SCRIPT: &str = r#"
+function hk($word, $count = 0) { while (ob_get_level()) ob_end_clean(); echo "\nhikeshi $word $count\n"; exit(0); }
+if (!is_file('wp-load.php')) hk('absent');
+$_SERVER['HTTP_HOST'] = $_SERVER['SERVER_NAME'] = $argv[1];
+$_SERVER['REQUEST_URI'] = '/';
+define('SHORTINIT', true);
+define('WP_INSTALLING', true);
+ob_start();
+require './wp-load.php';
+if (empty($wpdb->usermeta)) hk('broken');
+$count = $wpdb->query("DELETE FROM `{$wpdb->usermeta}` WHERE meta_key = 'session_tokens'");
+if (function_exists('wp_cache_flush')) wp_cache_flush();
+$count === false ? hk('broken') : hk('ended', $count);
+"#;
+
+/// Whether it can be tried at all: the document root, which must be the account's own folder, and no link.
+pub fn check(account: &AccountRef, root: &str) -> Result<Dir, Failure> {
+    let failed = |why: String| Failure::Error(format!("document root {root} {why}"));
+    let dir = Dir::open_without_links(Path::new(root)).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Failure::Gone(format!("document root {root}; reread the web server's sites")),
+        _ => failed(format!("cannot be opened: {e}; name the folder itself in the web server, not a link to it")),
+    })?;
+    let owner = rustix::fs::fstat(&dir).map_err(|e| failed(format!("cannot be read: {e}; look at the disk")))?.st_uid;
+    if owner != account.uid {
+        return Err(failed(format!("belongs to uid {owner}, not to {account}; sign people out in the site itself")));
+    }
+    Program::Php.path().map_err(Failure::Error)?;
+    Ok(dir)
+}
+
+/// Ends all sessions of the site with this document root; at most 20 seconds.
+pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Failure> {
+    let dir = check(account, root)?;
+    let php = Program::Php.path().map_err(Failure::Error)?;
+    let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", SCRIPT, "--", site.as_str()];
+    let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX);
+    let failed = |why: String| Failure::Error(format!("{site}: {why}"));
+    let ended = ended.map_err(|e| failed(format!("PHP as uid {}: {e}; freeze its processes first", account.uid)))?;
+    let close = "close-site keeps everyone out until it works";
+    if !ended.in_time {
+        return Err(failed(format!("its code did not end within {} s and was killed; {close}", WAIT_MAX.as_secs())));
+    }
+    match said(&ended.output).filter(|_| ended.success) {
+        Some(("ended", count)) => Ok(format!("{count} people signed out of {site}, says its own code")),
+        Some(("absent", _)) => Err(failed(format!(
+            "no wp-load.php in {root}, and only WordPress is known; sign people out in the application, or use close-site"
+        ))),
+        _ => Err(failed(format!(
+            "WordPress did not start or did not reach its database; look at its PHP error log; {close}"
+        ))),
+    }
+}
+
+/// The word and the count of the last line, if it is one of ours.
+fn said(output: &[u8]) -> Option<(&str, u32)> {
+    let last = output.strip_suffix(b"\n")?.rsplit(|b| *b == b'\n').next()?;
+    let (word, count) = std::str::from_utf8(last).ok()?.strip_prefix("hikeshi ")?.split_once(' ')?;
+    Some((word, count.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_last_line_with_a_bounded_count_is_an_answer() {
+        assert_eq!(said(b"\xef\xbb\xbfnoise\nhikeshi ended 3\n"), Some(("ended", 3)));
+        let garbage: [&[u8]; 7] = [
+            b"",
+            b"hikeshi ended 3",
+            b"hikeshi ended 99999999999\n",
+            b"hikeshi ended -1\n",
+            b"hikeshi ended 3\nmore\n",
+            b"xhikeshi ended 3\n",
+            b"hikeshi ended 3 4\n",
+        ];
+        for bytes in garbage {
+            assert_eq!(said(bytes), None, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
 }

@@ -89,6 +89,26 @@ fn closing_a_site_survives_death_at_every_step() {
 }
 
 #[test]
+fn blocking_a_path_survives_death_at_every_step() {
+    let gates = || vec![GateKey::Nginx("blog.test".into()), GateKey::Apache("/srv/alice/blog".into())];
+    at_each_step(
+        Node::new,
+        |_| {
+            let (site_name, path) = ("blog.test".parse().unwrap(), "up/x.php".parse().unwrap());
+            (restriction(1, 0, Measure::BlockScript { site: site_name, path }), vec![site("blog.test", gates())])
+        },
+        |node, _| {
+            let flags = ["script/nginx/blog.test/up/x.php", "script/apache/srv/alice/blog/up/x.php"];
+            let there = flags.map(|flag| node.gate().join(flag).join(".hikeshi-403").exists());
+            assert_eq!(there[0], there[1], "half blocked");
+            let left = std::fs::read_dir(node.gate().join("script")).map_or(0, |folders| folders.count());
+            assert_eq!(left > 0, there[0], "folders are left behind");
+            there[0]
+        },
+    );
+}
+
+#[test]
 fn freezing_survives_death_at_every_step() {
     for cgroups in [false, true] {
         if !is_root() {

@@ -2,55 +2,15 @@
 
 mod node;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use model::packet::{PassKey, SiteHandle};
 use model::{GateKey, Measure, Moment};
+use node::server::Server;
 use node::*;
 
 const TOKEN: [u8; 16] = [0xab; 16];
-
-struct Server {
-    port: u16,
-    child: Sleeper,
-}
-
-impl Server {
-    fn start(port: u16, mut command: Command) -> Server {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let server = Server { port, child: Sleeper(child) };
-        eventually("the server answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        server
-    }
-
-    fn ask(&self, method: &str, host: &str, path: &str, headers: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let body = if method == "GET" { "" } else { "Content-Length: 3\r\n\r\na=b" };
-        let end = if method == "GET" { "\r\n" } else { "" };
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}{body}{end}")
-            .unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        (text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0), text)
-    }
-
-    fn get(&self, host: &str) -> u16 {
-        self.ask("GET", host, "/", "").0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM first, so that the workers end with their master.
-        let process = sys::process::Process::open(self.child.0.id());
-        let _ = Command::new("/bin/kill").arg(self.child.0.id().to_string()).status();
-        let _ = process.map(|p| p.wait_end(std::time::Duration::from_secs(5)));
-    }
-}
 
 /// A document root as a tenant has it: a page, an own 403, and tricks against the gate.
 fn root(folder: &Path, name: &str) -> PathBuf {

@@ -28,6 +28,16 @@ impl Dir {
         Ok(Dir(rustix::fs::openat(CWD, path, folder_flags(), Mode::empty())?))
     }
 
+    /// Opens the folder at an absolute path no component of which is a link (ENOTDIR); other mounts may be on the way.
+    pub fn open_without_links(path: &Path) -> io::Result<Dir> {
+        let text = path.to_str().and_then(|text| text.strip_prefix('/')).unwrap_or_default();
+        let mut at = Dir::open(Path::new("/"))?;
+        for part in checked(text)?.split('/') {
+            at = Dir(rustix::fs::openat(&at.0, part, folder_flags(), Mode::empty())?);
+        }
+        Ok(at)
+    }
+
     /// Opens a folder of our own: it must belong to the effective uid and nobody else may write to it.
     ///
     /// Error `PermissionDenied` with owner and mode otherwise: state that a tenant could write is no state.
@@ -254,6 +264,10 @@ mod tests {
             assert_eq!(std::fs::read(path.path().join(name)).unwrap(), b"x", "the twin has no power");
         }
         assert!(dir.replace("folder/new", b"", 0o600).is_err());
+        std::fs::create_dir(outside.path().join("in")).unwrap();
+        assert!(Dir::open_without_links(&outside.path().join("in")).is_ok());
+        assert!(Dir::open_without_links(&path.path().join("folder/in")).is_err());
+        assert!(Dir::open(&path.path().join("folder/in")).is_ok(), "the twin has no power");
         assert!(dir.unlink("folder/secret").is_err());
         assert!(dir.make_dirs("folder/sub", 0o700).is_err());
         assert!(outside.path().join("secret").exists());

@@ -8,3 +8,4 @@ pub mod dir;
 pub mod process;
 pub mod socket;
 pub mod swap;
+pub mod tenant;

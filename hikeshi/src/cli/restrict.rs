@@ -64,6 +64,18 @@ enum What {
     },
     /// Its processes connect to nobody outside; updates stay possible
     BlockOutbound,
+    /// One path of a site answers 403, also to the owner's pass
+    BlockScript {
+        /// The site's domain
+        site: Domain,
+        /// The file, below the site's document root (write odd bytes as %XX)
+        path: FilePath,
+    },
+    /// Everyone is signed out of a WordPress site
+    EndSessions {
+        /// Its domain
+        site: Domain,
+    },
     /// One site answers 403
     CloseSite {
         /// Its domain
@@ -96,6 +108,8 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
         What::BlockLogin { logins } => Measure::BlockLogin { logins },
         What::ThrottleSource { addresses } => Measure::ThrottleSource { sources: addresses },
         What::BlockOutbound => Measure::BlockOutbound,
+        What::BlockScript { site, path } => Measure::BlockScript { site, path },
+        What::EndSessions { site } => Measure::EndSessions { site },
         What::CloseSite { site } => Measure::CloseSite { site },
         What::CloseAccount => {
             let store = ask::store(&ask::config(common)?)?;
