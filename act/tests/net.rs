@@ -243,6 +243,10 @@ fn a_slowed_source_loses_most_of_its_quick_connections_and_others_none() {
     let mut actor = node.open();
     let before = ruleset();
     assert_eq!(answered(OUTSIDE, web, 100), 100);
+    let visitor = outside.within(|| TcpStream::connect_timeout(&web, Duration::from_secs(5)).unwrap());
+    assert_eq!(visitor.local_addr().unwrap().ip().to_string(), OUTSIDE);
+    server.set_nonblocking(false).unwrap();
+    let mut served = server.accept().unwrap().0;
     // The naive twin lists the address as it was written, IPv6 form of an IPv4 address: nothing would be slowed.
     let mapped = format!("::ffff:{OUTSIDE}");
     done(actor.handle(impose(1, &owner(), &slowed(1, &[&mapped, OUTSIDE_6]), &[])));
@@ -252,6 +256,12 @@ fn a_slowed_source_loses_most_of_its_quick_connections_and_others_none() {
     let slow = answered(OUTSIDE_6, web6, 100);
     assert!((5..=15).contains(&slow), "{slow} of 100");
     assert_eq!(answered(OUTSIDE_2, web, 100), 100);
+    // Who is connected already goes on at full speed.
+    served.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    for _ in 0..100 {
+        (&visitor).write_all(b"GET").unwrap();
+        served.read_exact(&mut [0; 3]).unwrap();
+    }
     assert_eq!(answered(OUTSIDE, "203.0.113.1:22".parse().unwrap(), 100), 100);
     done(actor.handle(lift(2, &owner(), &slowed(1, &[]), false)));
     assert_eq!(ruleset(), before);

@@ -73,6 +73,10 @@ impl Outside {
             run("/usr/sbin/ip", &["link", "set", "lo", "up"]);
             run("/usr/sbin/ip", &["link", "set", "far", "up"]);
         });
+        // Neighbours have to be found first, which may take a second question.
+        for address in [OUTSIDE, OUTSIDE_2, OUTSIDE_6, UPDATES, RESOLVER] {
+            eventually("the way outside", || connects(0, address, 1) == "refused");
+        }
         away
     }
 
@@ -119,7 +123,8 @@ pub fn connects(uid: u32, address: &str, port: u16) -> &'static str {
 
 pub fn connect(uid: u32, address: &str, port: u16) -> std::io::Result<TcpStream> {
     let to = SocketAddr::new(address.parse().unwrap(), port);
-    as_uid(uid, || TcpStream::connect_timeout(&to, Duration::from_secs(5)))
+    // Shorter than the second after which the kernel asks again: a connection that was dropped once is seen.
+    as_uid(uid, || TcpStream::connect_timeout(&to, Duration::from_millis(900)))
 }
 
 /// Sends a datagram as this uid; whether it left.
