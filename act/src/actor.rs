@@ -92,7 +92,8 @@ impl Actor {
         if matches!(config.reach, Reach::Uids(_)) {
             reachable(&config.gate_dir)?;
         }
-        let journal = Journal::open(Dir::open_own(&config.state_dir)?)?;
+        let journal = Journal::open(Dir::open_own(&config.state_dir)?)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
         let files = Files::open(&config.quarantine_dirs)?;
         let cron = Cron::new(&config.cron_spool);
         let logins = Logins::new(&config.logins);
