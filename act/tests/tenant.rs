@@ -138,7 +138,6 @@ fn garbage_by_the_thousand_ends_connections_and_is_never_an_order() {
     let mut draw = Draw(seed | 1);
     let journal = node.config.state_dir.join("journal");
     serving(&node, 0o600, |path| {
-        let mut core = Connection::connect(path).unwrap();
         for at in 0..number_of("HK_GARBAGE", 20_000) {
             // Random bytes, or a cut, lengthened or tag-changed packet: each of them is no value of the type.
             let mut bytes = valid[draw.below(2)].clone();
@@ -148,10 +147,12 @@ fn garbage_by_the_thousand_ends_connections_and_is_never_an_order() {
                 2 => bytes.extend((0..1 + draw.below(40)).map(|_| 0x41)),
                 _ => bytes[0] = 2 + draw.below(250) as u8,
             }
-            if core.send(&bytes).is_err() {
-                core = Connection::connect(path).unwrap();
-                core.send(&bytes).unwrap_or_else(|e| panic!("seed {seed}, packet {at}: {e}"));
-            }
+            let core = Connection::connect(path).unwrap();
+            core.set_recv_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            core.send(&bytes).unwrap();
+            let end = core.recv(&mut [0; 64]).expect_err("garbage was answered").kind();
+            let ended = matches!(end, std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset);
+            assert!(ended, "seed {seed}, packet {at}: {end}");
         }
         let core = Connection::connect(path).unwrap();
         core.send_value(&ToAct::List).unwrap();
