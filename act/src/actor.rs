@@ -211,8 +211,10 @@ impl Actor {
         };
         self.write(Record::Imposing(Box::new(held.clone()), stamp))?;
         self.step("impose: journalled");
-        match self.apply(&held) {
-            Ok(what) => self.answer(id, FromAct::Done { intent: order.intent, what }),
+        let applied = self.apply(&held);
+        // An answer that cannot be written down is no answer: then the effect goes too.
+        match applied.and_then(|what| self.answer(id, FromAct::Done { intent: order.intent, what })) {
+            Ok(answer) => Ok(answer),
             Err(why) => {
                 let held = self.book().held.get(&id).cloned().unwrap_or(held);
                 self.step("impose: failed");

@@ -36,8 +36,9 @@ const PLAYS: [(&str, Play); 5] = [
 type Play = fn(&mut World, usize) -> Measure;
 
 /// Where the node is compared with what is wanted.
-const LOOKS: [fn(&World) -> Result<(), String>; 4] =
-    [World::flags, World::hold_table, World::processes, World::journal];
+const LOOKS: [Look; 4] = [World::flags, World::hold_table, World::processes, World::journal];
+
+type Look = fn(&World) -> Result<(), String>;
 
 /// Steps at which nobody dies here, and why.
 const ELSEWHERE: [(&str, &str); 11] = [

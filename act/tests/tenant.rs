@@ -24,8 +24,11 @@ fn number_of(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
 
-/// Everything that can be seen of a tree: content, mode, owner, links, and the times of content and inode.
-fn seen(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, [u64; 5], [i64; 4])> {
+/// Content; inode, mode, owner, group, links; the times of content and inode.
+type Seen = (Vec<u8>, [u64; 5], [i64; 4]);
+
+/// Everything that can be seen of a tree.
+fn seen(root: &Path) -> BTreeMap<PathBuf, Seen> {
     let (mut all, mut open) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(path) = open.pop() {
         let is = std::fs::symlink_metadata(&path).unwrap();
