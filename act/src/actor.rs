@@ -94,7 +94,8 @@ impl Actor {
         if matches!(config.reach, Reach::Uids(_)) {
             reachable(&config.gate_dir)?;
         }
-        let journal = Journal::open(Dir::open_own(&config.state_dir)?)?;
+        let journal = Journal::open(Dir::open_own(&config.state_dir)?)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
         let files = Files::open(&config.quarantine_dirs)?;
         let cron = Cron::new(&config.cron_spool);
         let logins = Logins::new(&config.logins);
@@ -214,8 +215,10 @@ impl Actor {
         };
         self.write(Record::Imposing(Box::new(held.clone()), stamp))?;
         self.step("impose: journalled");
-        match self.apply(&held) {
-            Ok(what) => self.answer(id, FromAct::Done { intent: order.intent, what }),
+        let applied = self.apply(&held);
+        // An answer that cannot be written down is no answer: then the effect goes too.
+        match applied.and_then(|what| self.answer(id, FromAct::Done { intent: order.intent, what })) {
+            Ok(answer) => Ok(answer),
             Err(why) => {
                 let held = self.book().held.get(&id).cloned().unwrap_or(held);
                 self.step("impose: failed");

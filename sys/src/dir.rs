@@ -300,6 +300,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_appended_never_goes_through_a_link_that_somebody_laid() {
+        let (path, dir) = folder();
+        let outside = tempfile::tempdir().unwrap();
+        let victim = outside.path().join("passwd");
+        std::fs::write(&victim, "root").unwrap();
+        symlink(&victim, path.path().join("journal")).unwrap();
+        assert_eq!(dir.append("journal", 0o600).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(std::fs::read(&victim).unwrap(), b"root");
+        // The naive twin opens by path and writes into the victim.
+        let naive = std::fs::OpenOptions::new().append(true).open(path.path().join("journal"));
+        naive.unwrap().write_all(b"x").unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"rootx", "the twin has no power");
+    }
+
+    #[test]
     fn a_folder_that_others_may_write_to_is_not_our_own() {
         let (path, _dir) = folder();
         std::fs::set_permissions(path.path(), PermissionsExt::from_mode(0o777)).unwrap();

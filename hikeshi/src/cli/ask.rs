@@ -39,11 +39,11 @@ pub fn order(common: &Common, asked: &ToCore) -> Answer {
     match ask(&config(common)?, asked)? {
         FromCore::Done(lines) => {
             for line in lines {
-                anstream::println!("{line}");
+                anstream::println!("{}", super::print::safe(&line));
             }
             Ok(Exit::Ok)
         }
-        FromCore::Refused(why) => Err(CommandError::refused(why)),
+        FromCore::Refused(why) => Err(CommandError::refused(super::print::safe(&why))),
         FromCore::Status { .. } => {
             Err(CommandError::failure("the core answered something else; are two versions installed?"))
         }

@@ -3,6 +3,7 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use engine::{Incident, State, Status};
+use model::evidence::printable;
 use model::{Delivery, Event, Fact, Login, Look, MailScope, Measure, NoticeKind, Stage, Verdict};
 use owo_colors::OwoColorize;
 
@@ -42,7 +43,7 @@ pub fn status(status: &Status) -> String {
         Status::Proposed => "proposed".into(),
         Status::Ordered => "ordered".into(),
         Status::Imposed(at) => format!("in force since {at}"),
-        Status::Failed(why) => format!("failed: {why}"),
+        Status::Failed(why) => safe(&format!("failed: {why}")),
         Status::Lifting => "being lifted".into(),
         Status::Lifted(at) => format!("lifted {at}"),
     }
@@ -114,8 +115,20 @@ fn notice_kind(kind: &NoticeKind) -> String {
     }
 }
 
+/// Longest line shown, bytes.
+const LINE_MAX: usize = 16 * 1024;
+
+/// A text from elsewhere as a terminal may see it: on one line, without control, bidi or zero-width signs.
+pub fn safe(text: &str) -> String {
+    printable(text.as_bytes(), LINE_MAX)
+}
+
 /// One line about one event, without its time.
 pub fn event_line(event: &Event) -> String {
+    safe(&told(event))
+}
+
+fn told(event: &Event) -> String {
     match &event.fact {
         Fact::IncidentOpened { incident, trouble, relapse_of, .. } => {
             let relapse = relapse_of.map(|n| format!(", relapse of {n}?")).unwrap_or_default();
@@ -232,4 +245,35 @@ pub fn progress(steps: u64, what: &'static str) -> indicatif::ProgressBar {
     bar.set_style(style.expect("a template of ours"));
     bar.set_message(what);
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sign_of_any_alphabet_reaches_the_terminal_as_a_control() {
+        let signs: Vec<char> = (0..=0x10_ffff).filter_map(char::from_u32).collect();
+        let account = model::AccountRef { name: "alice".parse().unwrap(), uid: 20_001, generation: 1 };
+        let incident = model::Number::new(model::Moment(0), 1);
+        let id = model::RestrictionId { incident, ordinal: 1 };
+        let bad = |text: &str| text.chars().any(|c| c.is_control() || model::evidence::hides(c));
+        let mut fooled = 0;
+        for signs in signs.chunks(500) {
+            let text: String = signs.iter().collect();
+            let facts = [
+                Fact::RestrictionImposed { id, seen: text.clone() },
+                Fact::RestrictionFailed { id, why: model::Failure::Error(text.clone()) },
+                Fact::IncidentDismissed { incident, by: text.clone(), truth: text.clone() },
+            ];
+            for fact in facts {
+                let event = Event { at: model::Moment(0), account: account.clone(), fact };
+                assert!(!bad(&event_line(&event)), "{event:?}");
+                // The naive twin prints the text as it came.
+                fooled += usize::from(bad(&told(&event)));
+            }
+            assert!(!bad(&status(&Status::Failed(model::Failure::Error(text)))));
+        }
+        assert!(fooled > 3, "no sign would have done harm: the test has no power");
+    }
 }

@@ -158,7 +158,7 @@ fn list(title: &str, lines: &[String]) {
     if !lines.is_empty() {
         anstream::println!("\n{}", title.bold());
         for line in lines {
-            anstream::println!("  - {line}");
+            anstream::println!("  - {}", print::safe(line));
         }
     }
 }

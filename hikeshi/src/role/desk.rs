@@ -46,6 +46,8 @@ pub fn run(config: Config) -> Answer {
                 return Err(CommandError::failure("a worker of the desk ended"));
             }
         }
+        // The workers still hold the other handle: without this the core would go on talking to nobody.
+        connection.shut();
     }
 }
 

@@ -60,3 +60,9 @@ fn any_bytes_end_without_a_panic() {
         nodes.iter().for_each(|n| assert!(n.words().len() <= text.len()));
     }
 }
+
+#[test]
+fn sections_nested_without_end_are_an_error_and_no_overflow() {
+    let deep = b"<a>\n".repeat(100_000);
+    assert!(parse(&deep).1.is_some_and(|e| e.what.contains("nested")));
+}
