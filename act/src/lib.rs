@@ -18,10 +18,11 @@ mod journal;
 mod login;
 mod mail;
 mod net;
+pub mod postfix;
 mod program;
 mod serve;
 mod sessions;
 
-pub use actor::Actor;
+pub use actor::{Actor, reachable};
 pub use config::{Budgets, Clock, Config, Hands, LoginConfig, NetConfig, PostfixConfig, Reach, Steps, SystemClock};
 pub use serve::serve;
