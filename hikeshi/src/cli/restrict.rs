@@ -28,7 +28,7 @@ pub struct RestrictArgs {
 
 #[derive(Subcommand)]
 enum What {
-    /// Outgoing mail goes to the hold queue: all sendmail mail of the account, or what is said below
+    /// Outgoing mail goes to the hold queue: all sendmail mail of the account, or as --mailbox or --account says
     HoldMail {
         /// What this mailbox hands in with its password (SASL user name), and nothing else
         #[arg(long, value_name = "USER", conflicts_with = "account_mail")]

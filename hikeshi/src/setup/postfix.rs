@@ -165,9 +165,8 @@ pub fn tables(dir: &Path, hold_file: &Path, can_refuse: bool) -> Result<(Vec<Tab
     match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(3..) => {
             tables.push(Table::Sasl);
-            notes.extend(
-                postfix.doors(hold_file)?.1.into_iter().map(|why| format!("one mailbox cannot be held: {why}")),
-            );
+            let hidden = postfix.doors(hold_file).map_or_else(|e| vec![e], |(_, hidden)| hidden);
+            notes.extend(hidden.into_iter().map(|why| format!("one mailbox cannot be held: {why}")));
         }
         _ => notes.push(format!("Postfix {version} is older than 3.0: mail of one mailbox cannot be held here")),
     }
