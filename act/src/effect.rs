@@ -225,8 +225,10 @@ impl Actor {
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
             }
             Effect::Hold(scope, _) => {
-                let is = self.mail().map_err(|e| e.to_string()).and_then(|mail| mail.is_set(&self.held_mail(None)));
-                let whose = hold_line(held, scope).whose();
+                let line = hold_line(held, scope);
+                let is = self.mail().map_err(|e| e.to_string());
+                let is = is.and_then(|mail| mail.is_set(&self.held_mail(None), &line));
+                let whose = line.whose();
                 let there = format!("hold line of {whose} there{}", self.outlived(account));
                 told(is, there, "hold table changed by somebody else")
             }

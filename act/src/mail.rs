@@ -146,13 +146,15 @@ impl Mail {
         self.reload()
     }
 
-    /// Whether the files say exactly this.
-    pub fn is_set(&self, held: &[HoldLine]) -> Result<bool, String> {
+    /// Whether the files say exactly this, and Postfix asks the one that holds `line`.
+    pub fn is_set(&self, held: &[HoldLine], line: &HoldLine) -> Result<bool, String> {
+        self.asked(line)?;
         self.tables().iter().try_fold(true, |so_far, table| Ok(so_far && self.says(*table, &self.text(*table, held)?)?))
     }
 
     /// What Postfix itself makes of mail of this scope: true when all of it would be held.
     pub fn would_hold(&self, line: &HoldLine) -> Result<bool, String> {
+        self.asked(line)?;
         let uid = line.account.uid;
         let Some(postfix) = &self.postfix else {
             let wanted = format!("from userid {uid}\\)");
@@ -241,8 +243,9 @@ impl Mail {
         }
     }
 
-    /// Whether the table says exactly this.
+    /// Whether the table says exactly this, and Postfix asks it.
     pub fn is_refused(&self, refused: &[(AccountRef, Number)]) -> Result<bool, String> {
+        self.check_refuse()?;
         self.says(Table::Refused, &names(refused))
     }
 
@@ -261,6 +264,12 @@ impl Mail {
         let queue = self.queue()?.join("hold");
         let dir = std::fs::read_dir(&queue);
         Ok(dir.map_err(|e| format!("{}: {e}", queue.display()))?.count())
+    }
+
+    /// Whether main.cf still asks the table that this line needs: an error with what to set when it does not.
+    fn asked(&self, line: &HoldLine) -> Result<(), String> {
+        let table = if line.covers_uid() { Table::Local } else { Table::Sasl };
+        self.postfix.as_ref().map_or(Ok(()), |postfix| postfix.asks_first(table, &self.hold_file))
     }
 
     fn tables(&self) -> &'static [Table] {

@@ -114,7 +114,7 @@ impl Bed {
                 (&stream).write_all(format!("{line}\r\n").as_bytes()).unwrap();
             }
             let mut answer = String::new();
-            while !answer.lines().last().is_some_and(|line| line.as_bytes().get(3) == Some(&b' ')) {
+            while answer.lines().last().is_none_or(|line| line.as_bytes().get(3) != Some(&b' ')) {
                 assert!(reader.read_line(&mut answer).unwrap() > 0, "{line}: {answer}");
             }
             assert!(answer.starts_with(code), "{line}: {answer}");
@@ -501,10 +501,12 @@ fn a_door_that_hides_the_table_is_a_refusal_with_what_to_do() {
     let node = bed.node();
     let mut actor = node.open();
     let one = restriction(1, 0, of(mailbox("in.fo@example.jp")));
+    let mut serial = 100;
     let mut refused = |with: &[&str], says: &str| {
         let (main, master) = (bed.main(), std::fs::read(bed.config.join("master.cf")).unwrap());
         tool("postconf", &bed.config, with);
-        let why = failed(actor.handle(impose(1, &who, &one, &[])));
+        let why = failed(actor.handle(impose(serial, &who, &restriction(9, 0, one.measure.clone()), &[])));
+        serial += 1;
         assert!(matches!(&why, Failure::Error(text) if text.contains(says)), "{why}");
         std::fs::write(bed.config.join("main.cf"), main).unwrap();
         std::fs::write(bed.config.join("master.cf"), master).unwrap();
@@ -516,13 +518,24 @@ fn a_door_that_hides_the_table_is_a_refusal_with_what_to_do() {
     refused(&["-P", &own("smtpd_proxy_filter=127.0.0.1:9")], "HOLD is not possible");
     refused(&["-e", "smtpd_proxy_filter=127.0.0.1:9"], "HOLD is not possible");
     refused(&["-P", &own("smtpd_sasl_auth_enable=no")], "no service of Postfix takes passwords");
+    // Somebody takes our entry out while the restriction is in force: seen, and no repair is claimed.
+    let main = bed.main();
+    done(actor.handle(impose(1, &who, &one, &[])));
+    assert!(in_force(&mut actor)[0].1);
+    tool("postconf", &bed.config, &["-X", "smtpd_data_restrictions"]);
+    let (_, holds, what) = in_force(&mut actor).remove(0);
+    assert!(!holds && what.contains("does not ask our table first"), "{what}");
+    failed(actor.handle(impose(1, &who, &one, &[])));
+    std::fs::write(bed.config.join("main.cf"), main).unwrap();
+    assert!(in_force(&mut actor)[0].1);
+    done(actor.handle(lift(2, &who, &one, false)));
     // A door without passwords hides nothing from anybody.
     tool("postconf", &bed.config, &["-P", &own("smtpd_sasl_auth_enable=no")]);
     tool("postconf", &bed.config, &["-P", &own("smtpd_data_restrictions=permit")]);
     let extra = "127.0.0.1:submission/inet=127.0.0.1:submission inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes";
     tool("postconf", &bed.config, &["-M", extra]);
     let two = restriction(2, 0, of(mailbox("in.fo@example.jp")));
-    let would = actor.handle(dry(impose(2, &who, &two, &[])));
+    let would = actor.handle(dry(impose(3, &who, &two, &[])));
     assert!(matches!(&would[..], [model::packet::FromAct::Would { .. }]), "{would:?}");
 }
 

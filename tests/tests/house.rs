@@ -83,13 +83,15 @@ fn the_role_that_acts_is_small_runs_no_shell_and_has_few_dependencies() {
     let mut lines = 0;
     for (path, text) in sources() {
         if path.starts_with(&act) {
-            lines += text.lines().count();
+            // Code: neither comments and blank lines nor tests.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().lines().map(str::trim);
+            lines += code.filter(|line| !line.is_empty() && !line.starts_with("//")).count();
             for shell in ["\"sh\"", "\"bash\"", "/bin/sh", "\"-c\", &format"] {
                 assert!(!text.contains(shell), "{} names a shell", path.display());
             }
         }
     }
-    assert!(lines <= 3000, "act has {lines} lines");
+    assert!(lines <= 3000, "act has {lines} lines of code");
     assert!(dependencies("act").len() <= 10, "{:?}", dependencies("act"));
 }
 
