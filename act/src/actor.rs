@@ -92,7 +92,7 @@ impl Actor {
         let mail = config.postfix.as_ref().map(Mail::open).transpose().map_err(io::Error::other)?;
         let gate = Dir::open_own(&config.gate_dir)?;
         if matches!(config.reach, Reach::Uids(_)) {
-            reachable(&config.gate_dir)?;
+            reachable(&config.gate_dir, "the web server")?;
         }
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
@@ -436,16 +436,21 @@ impl Actor {
     }
 }
 
-/// A flag that the web server's worker cannot stat closes nothing, although it is there: refused at the start.
-fn reachable(gate: &Path) -> io::Result<()> {
+/// Whether everybody can reach a file or folder: what its reader cannot reach has no effect, although it is there (a
+/// flag that the web server's worker cannot stat closes nothing).
+///
+/// Errors: a link on the way, a folder without `x` or a file without `r` for others, with the next step.
+pub fn reachable(path: &Path, reader: &str) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if gate.canonicalize()? != gate {
-        return refuse(format!("{} leads through a link; write the path without it", gate.display()));
+    if path.canonicalize()? != path {
+        return refuse(format!("{} leads through a link; write the path without it", path.display()));
     }
-    for folder in gate.ancestors() {
-        if std::fs::metadata(folder)?.permissions().mode() & 0o001 == 0 {
-            return refuse(format!("the web server cannot pass {}; chmod o+x it", folder.display()));
+    for place in path.ancestors() {
+        let meta = std::fs::metadata(place)?;
+        let (needs, word) = if meta.is_dir() { (0o001, "x") } else { (0o004, "r") };
+        if meta.permissions().mode() & needs == 0 {
+            return refuse(format!("{reader} cannot pass {}; chmod o+{word} it", place.display()));
         }
     }
     Ok(())

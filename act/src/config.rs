@@ -39,13 +39,14 @@ impl Budgets {
     }
 }
 
-/// The Postfix instance whose local mail can be held.
+/// The Postfix instance whose outgoing mail can be held or refused.
 #[derive(Clone, Debug)]
 pub struct PostfixConfig {
     /// Folder of main.cf, absolute. `None`: a mail server that reads the table itself at each message, as the
     /// demo's does; then no program is run.
     pub config_dir: Option<PathBuf>,
-    /// Table that `header_checks` names first as `regexp:FILE`; absolute, root-owned, ours alone.
+    /// Table that `header_checks` names first as `regexp:FILE`; absolute, root-owned, ours alone. Beside it are the
+    /// tables of [`crate::postfix::Table`].
     pub hold_file: PathBuf,
 }
 

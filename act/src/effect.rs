@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use model::packet::SiteHandle;
 use model::{
-    AccountRef, Domain, Failure, FilePath, GateKey, Login, MailScope, Measure, Moment, Restriction, RestrictionId,
+    AccountRef, Domain, Failure, FilePath, GateKey, Login, MailScope, Measure, Moment, Number, QueueId, Restriction,
+    RestrictionId,
 };
 
 use crate::actor::{Actor, Order};
@@ -17,6 +18,8 @@ use crate::gate::{self, Answer, Facts};
 use crate::journal::{Effect, Held, Means, Record, Standing};
 use crate::mail::{HoldLine, Mail};
 use crate::net::Net;
+
+const NO_POSTFIX: &str = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
 
 impl Actor {
     /// Everything that can be checked without changing anything, and what would be changed.
@@ -31,8 +34,11 @@ impl Actor {
                 Ok(Effect::Scripts(keys, path.clone()))
             }
             Measure::HoldMail { scope, queued } => {
-                self.mail()?.check(scope, queued).map_err(Failure::Error)?;
-                Ok(Effect::Hold(scope.clone(), queued.clone()))
+                let line = HoldLine { account: account.clone(), scope: scope.clone(), number: restriction.id.incident };
+                self.mail()?.check(&line, queued).map_err(Failure::Error)?;
+                // Only what we put on hold ourselves is ever taken off again.
+                let waiting = self.mail()?.waiting(queued).map_err(Failure::Error)?;
+                Ok(Effect::Hold(scope.clone(), waiting))
             }
             Measure::RefuseMail => {
                 self.mail()?.check_refuse().map_err(Failure::Error)?;
@@ -90,11 +96,14 @@ impl Actor {
                     self.step("impose: one script flag");
                 }
             }
-            Effect::Hold(scope, queued) => return self.hold(held, scope, queued),
+            Effect::Hold(_, queued) => return self.hold(held, queued),
             Effect::Refuse => {
                 let wanted = self.refused(None);
                 self.mail()?.set_refused(&wanted).map_err(Failure::Error)?;
                 self.step("impose: mail refused");
+                if !self.mail()?.would_refuse(account).map_err(Failure::Error)? {
+                    return Err(Failure::NoEffect(format!("Postfix's table does not name {account}; taken back")));
+                }
             }
             Effect::Freeze(..) => return self.freeze(held),
             Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
@@ -148,25 +157,30 @@ impl Actor {
             }
             Effect::Hold(scope, queued) => {
                 let wanted = self.held_mail(Some(id));
-                let failed = held.standing == Standing::Imposing;
-                let mail = self.mail().map_err(|e| e.to_string())?;
-                mail.set(&wanted)?;
+                let mail = self.mail.as_ref().ok_or(NO_POSTFIX)?;
+                mail.set(&wanted, &mut self.steps)?;
                 let still = wanted.iter().any(|line| line.account == *account && line.scope == *scope);
-                if failed && !still {
-                    mail.hold_queued(queued, false)?;
+                if held.standing == Standing::Imposing && !still {
+                    // Another restriction may have put the same messages on hold.
+                    let kept = self.held_queue(id);
+                    let ours: Vec<_> = queued.iter().filter(|queued| !kept.contains(queued)).cloned().collect();
+                    mail.release(&ours, &mut self.steps)?;
                 }
                 let on_hold = mail.on_hold()?;
                 self.step("lift: mail flows");
                 let still = if still { ", still held by another restriction" } else { "" };
                 Ok(format!(
-                    "hold line of uid {} lifted{still}; {on_hold} messages of all accounts stay on hold",
-                    held.account.uid
+                    "hold line of {} lifted{still}; {on_hold} messages of all accounts stay on hold",
+                    hold_line(held, scope).whose()
                 ))
             }
             Effect::Refuse => {
                 let wanted = self.refused(Some(id));
                 self.mail().map_err(|e| e.to_string())?.set_refused(&wanted)?;
-                Ok(format!("uid {} may hand in mail again", account.uid))
+                self.step("lift: mail accepted");
+                let still = wanted.iter().any(|(who, _)| who.name == account.name);
+                let may = if still { "is still refused by another restriction" } else { "may hand in mail again" };
+                Ok(format!("uid {} {may}", account.uid))
             }
             Effect::Freeze(means, caught) => {
                 let done = self.ice.let_go(&cage_name(id), *means, account, caught, for_good)?;
@@ -216,14 +230,23 @@ impl Actor {
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
             }
-            Effect::Hold(..) => {
-                let is = self.mail().map_err(|e| e.to_string()).and_then(|mail| mail.is_set(&self.held_mail(None)));
-                told(is, format!("hold line of uid {} there", account.uid), "hold table changed by somebody else")
+            Effect::Hold(scope, _) => {
+                let line = hold_line(held, scope);
+                let is = self.mail().map_err(|e| e.to_string());
+                let is = is.and_then(|mail| mail.is_set(&self.held_mail(None), &line));
+                let whose = line.whose();
+                let there = format!("hold line of {whose} there{}", self.outlived(account));
+                told(is, there, "hold table changed by somebody else")
             }
             Effect::Refuse => {
                 let is = self.mail().map_err(|e| e.to_string());
                 let is = is.and_then(|mail| mail.is_refused(&self.refused(None)));
-                told(is, format!("uid {} may hand in no mail", account.uid), "table changed by somebody else")
+                let there = format!(
+                    "uid {} may hand in no mail; what a form sends is refused and not kept{}",
+                    account.uid,
+                    self.outlived(account)
+                );
+                told(is, there, "the table of refused accounts was changed by somebody else")
             }
             Effect::Freeze(means, caught) => {
                 match self.ice.stands(&cage_name(held.restriction.id), *means, account, caught) {
@@ -271,7 +294,7 @@ impl Actor {
             .collect();
         let (uids, sources) = self.wanted_net(None);
         let tables = [
-            ("mail hold table", self.mail.as_ref().map(|mail| mail.is_set(&self.held_mail(None)))),
+            ("mail hold table", self.mail.as_ref().map(|mail| mail.is_written(&self.held_mail(None)))),
             ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources, self.now()))),
         ];
         for (name, is) in tables {
@@ -295,13 +318,10 @@ impl Actor {
             Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
             Effect::Scripts(keys, path) => keys.iter().map(|key| below_gate(gate::script(key, path))).collect(),
             Effect::Hold(scope, queued) => {
-                let whose = match scope {
-                    MailScope::Local => format!("uid {uid}"),
-                    MailScope::Mailbox(mailbox) => mailbox.to_string(),
-                    MailScope::Account { domains } => format!("uid {uid} and mailboxes of {} domains", domains.len()),
-                };
+                let number = model::Number::new(self.now(), 0);
+                let line = HoldLine { account: order.account.clone(), scope: scope.clone(), number };
                 Ok(vec![
-                    format!("hold new mail of {whose}"),
+                    format!("hold new mail of {}", line.whose()),
                     "postfix reload".to_owned(),
                     format!("put {} waiting messages on hold", queued.len()),
                 ])
@@ -326,17 +346,27 @@ impl Actor {
         }
     }
 
-    fn hold(&mut self, held: &Held, scope: &MailScope, queued: &[model::QueueId]) -> Result<String, Failure> {
+    fn hold(&mut self, held: &Held, queued: &[QueueId]) -> Result<String, Failure> {
         let wanted = self.held_mail(None);
-        self.mail()?.set(&wanted).map_err(Failure::Error)?;
+        let mail = self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))?;
+        mail.set(&wanted, &mut self.steps).map_err(Failure::Error)?;
         self.step("impose: mail held");
-        let moved = self.mail()?.hold_queued(queued, true).map_err(Failure::Error)?;
+        let moved = self.mail()?.hold_queued(queued).map_err(Failure::Error)?;
         self.step("impose: queue held");
-        let uid = held.account.uid;
-        if !self.mail()?.would_hold(uid, scope).map_err(Failure::Error)? {
-            return Err(Failure::NoEffect(format!("Postfix's table does not hold mail of uid {uid}; taken back")));
+        let Measure::HoldMail { scope, queued } = &held.restriction.measure else { return Ok(String::new()) };
+        let line = hold_line(held, scope);
+        if !self.mail()?.would_hold(&line).map_err(Failure::Error)? {
+            return Err(Failure::NoEffect(format!(
+                "Postfix's tables do not hold mail of {}; taken back",
+                line.whose()
+            )));
         }
-        Ok(format!("mail of uid {uid} is held; {moved} of {} waiting messages put on hold", queued.len()))
+        let open = match scope {
+            MailScope::Local => "",
+            _ => "; a mail session that is open already goes on until it ends",
+        };
+        let whose = line.whose();
+        Ok(format!("mail of {whose} is held; {moved} of {} waiting messages put on hold{open}", queued.len()))
     }
 
     fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
@@ -421,19 +451,38 @@ impl Actor {
     fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {
         let wanted = self.book().wanted(except);
         let line = |held: &&Held| match &held.effect {
-            Effect::Hold(scope, _) => Some(HoldLine {
-                account: held.account.clone(),
-                scope: scope.clone(),
-                number: held.restriction.id.incident,
-            }),
+            Effect::Hold(scope, _) => Some(hold_line(held, scope)),
             _ => None,
         };
         wanted.iter().filter_map(line).collect()
     }
 
-    fn refused(&self, except: Option<RestrictionId>) -> Vec<AccountRef> {
-        let wanted = self.book().wanted(except);
-        wanted.iter().filter(|held| held.effect == Effect::Refuse).map(|held| held.account.clone()).collect()
+    /// Messages that other restrictions put on hold.
+    fn held_queue(&self, except: RestrictionId) -> Vec<QueueId> {
+        let wanted = self.book().wanted(Some(except));
+        let queued = wanted.iter().filter_map(|held| match &held.effect {
+            Effect::Hold(_, queued) => Some(queued.clone()),
+            _ => None,
+        });
+        queued.flatten().collect()
+    }
+
+    fn refused(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Number)> {
+        let wanted = self.book().wanted(except).into_iter().filter(|held| held.effect == Effect::Refuse);
+        wanted.map(|held| (held.account.clone(), held.restriction.id.incident)).collect()
+    }
+
+    /// A word about a line that was written for somebody who had this uid or name before: it hits a stranger now.
+    fn outlived(&self, account: &AccountRef) -> String {
+        let same = |other: &&AccountRef| other.uid == account.uid || other.name == account.name;
+        let newest = self.book().held.values().map(|held| &held.account).filter(same).max_by_key(|a| a.generation);
+        match newest.filter(|newest| newest.generation > account.generation) {
+            Some(newest) => format!(
+                "; it was for generation {} of uid {}, which is now {newest} of generation {}: lift it",
+                account.generation, account.uid, newest.generation
+            ),
+            None => String::new(),
+        }
     }
 
     fn wanted_logins(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Login)> {
@@ -464,8 +513,7 @@ impl Actor {
     }
 
     fn mail(&self) -> Result<&Mail, Failure> {
-        let missing = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
-        self.mail.as_ref().ok_or_else(|| Failure::Error(missing.into()))
+        self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))
     }
 
     fn net(&self) -> Result<&Net, Failure> {
@@ -495,6 +543,10 @@ pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<Gate
         true => Err(Failure::Error("no site was named; nothing to close".into())),
         false => Ok(keys),
     }
+}
+
+fn hold_line(held: &Held, scope: &MailScope) -> HoldLine {
+    HoldLine { account: held.account.clone(), scope: scope.clone(), number: held.restriction.id.incident }
 }
 
 fn still_by(means: Means) -> &'static str {

@@ -18,11 +18,12 @@ mod journal;
 mod login;
 mod mail;
 pub mod net;
+pub mod postfix;
 mod program;
 mod serve;
 mod sessions;
 
-pub use actor::Actor;
+pub use actor::{Actor, reachable};
 pub use config::{
     Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, Network, PostfixConfig, Reach, SshDeny, Steps,
     SystemClock,

@@ -151,6 +151,7 @@ fn child_that_is_ordered_everything() {
 fn order_and_lift(folder: &Path, intent: u64, who: &AccountRef, home: &str, one: &Restriction, site: &SiteHandle) {
     let packet = |intent: u64, verb| ToAct::Do {
         intent: IntentId(intent),
+        link: model::Hash::ZERO,
         account: who.clone(),
         home: format!("/home/{home}"),
         verb,

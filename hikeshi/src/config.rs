@@ -168,8 +168,12 @@ pub struct MailTable {
     /// and `postlog` is not set-gid; false where it goes through the syslog socket, which any tenant can write
     /// to. Then the log alone is never more than suspicious.
     pub log_is_guarded: bool,
-    /// The table of uids whose local mail is held.
+    /// The table of uids whose local mail is held; beside it `…-sasl` (mailboxes) and `…-refused` (accounts that may
+    /// hand in nothing).
     pub hold_file: AbsolutePath,
+    /// Whether `setup` puts the table of refused accounts into Postfix, for `restrict … refuse-mail`. Where postdrop
+    /// cannot read that table, it refuses everybody's mail: a decision of the operator.
+    pub can_refuse: bool,
     /// More messages an hour of one account than this are held without a second sign.
     pub hard_mails_per_hour: Bounded<20, 1_000_000>,
 }
@@ -181,6 +185,7 @@ impl Default for MailTable {
             log: AbsolutePath::of("/var/log/mail.log"),
             log_is_guarded: false,
             hold_file: AbsolutePath::of("/etc/hikeshi/postfix-hold"),
+            can_refuse: false,
             hard_mails_per_hour: Bounded(2_000),
         }
     }

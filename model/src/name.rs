@@ -217,6 +217,25 @@ impl QueueId {
     pub fn is_long(&self) -> bool {
         self.0.len() > 10 && self.0.as_bytes()[10..].contains(&b'z')
     }
+
+    /// What a long id says about its queue file: the inode, and the microseconds of its arrival, by whose first
+    /// hexadecimal digits (of five) hashed queues name their folders; `None` for a short id.
+    ///
+    /// Six or more signs of seconds and four of microseconds in base 52, `z`, the inode in base 51
+    /// (Postfix `src/global/mail_queue.h`; the signs are digits and consonants, the last one is `z`).
+    pub fn file(&self) -> Option<(u64, u32)> {
+        const SIGNS: &[u8; 52] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
+        let number = |text: &str, base: usize| {
+            text.bytes().try_fold(0u64, |sum, sign| {
+                let value = SIGNS[..base].iter().position(|s| *s == sign)?;
+                sum.checked_mul(base as u64)?.checked_add(value as u64)
+            })
+        };
+        let (time, inode) = self.0.rsplit_once('z').filter(|(time, inode)| time.len() >= 10 && !inode.is_empty())?;
+        let micros = number(&time[time.len() - 4..], 52).filter(|micros| *micros < 1_000_000)?;
+        number(time, 52)?;
+        Some((number(inode, 51)?, micros as u32))
+    }
 }
 
 /// BLAKE3 of some bytes: names evidence, letters, policies and fingerprints.
@@ -530,5 +549,12 @@ mod tests {
     fn queue_ids_tell_whether_they_are_reused() {
         assert!("4jZ3Dq58q9zB4B2".parse::<QueueId>().unwrap().is_long());
         assert!(!"9A1C42E5F7".parse::<QueueId>().unwrap().is_long());
+        // A file that Postfix 3.7 made: `ls -i` said 868420.
+        assert_eq!("4jZDys530nz6Wrq".parse::<QueueId>().unwrap().file().map(|(inode, _)| inode), Some(868_420));
+        for text in
+            ["9A1C42E5F7", "4jZDys530nz", "4jZDysAAAAz6Wrq", "4jZDyszzzzz6Wrq", "4jZDys530nz6WrqWrqWrqWrqWrqWrq"]
+        {
+            assert_eq!(text.parse::<QueueId>().unwrap().file(), None, "{text}");
+        }
     }
 }

@@ -70,7 +70,7 @@ fn cause(content: &LetterContent, topic: Topic) -> Option<Moment> {
     use Measure::*;
     let explains = |measure: &Measure| match topic {
         Topic::Error403 => matches!(measure, CloseSite { .. } | CloseAccount { .. }),
-        Topic::Mail => matches!(measure, HoldMail { .. }),
+        Topic::Mail => matches!(measure, HoldMail { .. } | RefuseMail),
         Topic::Other => false,
     };
     content.restrictions.iter().find(|limit| explains(&limit.measure)).map(|limit| limit.since)

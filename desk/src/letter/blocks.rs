@@ -1,6 +1,6 @@
 //! The blocks that letters are built from, in the order in which they stand in a letter.
 
-use model::Measure;
+use model::{MailScope, Measure};
 
 use super::page::Page;
 use super::phrases;
@@ -185,11 +185,24 @@ pub fn limits(page: &mut Page, content: &LetterContent) {
             "Everyone was signed out of the site's dashboard. Please sign in again.",
         );
     }
-    if has(|measure| matches!(measure, Measure::HoldMail { .. })) && !content.sites.is_empty() {
-        // The queue is not sorted by machine yet; what is held is neither lost nor sent unseen.
+    // The queue is not sorted by machine yet; what is held is neither lost nor sent unseen.
+    let one_mailbox = |measure: &Measure| matches!(measure, Measure::HoldMail { scope: MailScope::Mailbox(_), .. });
+    let held = content.restrictions.iter().filter(|limit| matches!(limit.measure, Measure::HoldMail { .. }));
+    if held.clone().any(|limit| !one_mailbox(&limit.measure)) && !content.sites.is_empty() {
         page.say(
             "保留したメール(フォームからのものも)は、削除していません。迷惑メールを除いたうえで、担当者がお送りします。",
             "Held mail, form mail too, is not deleted. Our staff send it once the spam is taken out.",
+        );
+    } else if held.clone().count() > 0 {
+        page.say(
+            "保留したメールは、削除していません。迷惑メールを除いたうえで、担当者がお送りします。",
+            "Held mail is not deleted. Our staff send it once the spam is taken out.",
+        );
+    }
+    if has(|measure| matches!(measure, Measure::RefuseMail)) {
+        page.say(
+            "サイトから送るメールは、フォームからのものも受け付けていません。その分は保存されず、解除後にも届きません。",
+            "Mail that your sites send, form mail too, is refused. It is not kept and does not arrive after release.",
         );
     }
 }

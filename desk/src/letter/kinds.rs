@@ -294,6 +294,10 @@ fn false_alarm(page: &mut Page, content: &LetterContent, mistake: &Mistake) {
         lines
             .push(pick(language, "保留したメールは担当者がお送りします", "held mail: our staff send it on").to_owned());
     }
+    if mistake.undone.iter().any(|undone| undone.measure == model::Measure::RefuseMail) {
+        let lost = ("停止中にサイトから送ったメールは残っていません", "mail that your sites sent meanwhile is lost");
+        lines.push(pick(language, lost.0, lost.1).to_owned());
+    }
     lines.push(pick(language, "ファイルは元どおり", "files exactly as before").to_owned());
     page.fence(&lines);
     page.say("同じ内容では二度と止めません。", "We will not stop you for the same content again.");

@@ -41,8 +41,16 @@ pub fn stopped<'a>(limits: impl Iterator<Item = &'a Limit> + Clone, language: La
             parts.push(pick(language, format!("サイト{count}件の公開"), counted(count, "site", "sites")));
         }
     }
-    if measures.clone().any(|measure| matches!(measure, Measure::HoldMail { .. })) {
-        parts.push(pick(language, "メール送信", "outgoing mail").to_owned());
+    if let Some(mail) = mail_stopped(measures.clone()) {
+        parts.push(match mail {
+            MailStopped::All => pick(language, "メール送信", "outgoing mail").to_owned(),
+            MailStopped::Sites => pick(language, "サイトからのメール送信", "mail from your sites").to_owned(),
+            MailStopped::Mailboxes(count) => pick(
+                language,
+                format!("メールアドレス{count}件の送信"),
+                format!("outgoing mail of {}", counted(count, "address", "addresses")),
+            ),
+        });
     }
     let programs: usize = measures.clone().map(frozen).sum();
     if programs > 0 {
@@ -54,7 +62,6 @@ pub fn stopped<'a>(limits: impl Iterator<Item = &'a Limit> + Clone, language: La
     }
     for measure in measures {
         let part = match measure {
-            Measure::RefuseMail => pick(language, "メール送信", "outgoing mail"),
             Measure::DisableCronLine { .. } => pick(language, "定期実行1行", "1 scheduled line"),
             Measure::BlockScript { .. } => pick(language, "URL1つ", "1 address"),
             Measure::BlockLogin { .. } => pick(language, "ログインの一部", "some logins"),
@@ -82,6 +89,27 @@ fn barred(content: &LetterContent, login: &Login) -> bool {
     content.restrictions.iter().any(|limit| bars(&limit.measure))
 }
 
+/// How much of the outgoing mail is stopped, the widest limit alone.
+enum MailStopped {
+    All,
+    /// What sites and programs hand to sendmail; mail programs go on.
+    Sites,
+    /// Some mailboxes.
+    Mailboxes(usize),
+}
+
+fn mail_stopped<'m>(measures: impl Iterator<Item = &'m Measure> + Clone) -> Option<MailStopped> {
+    let one = |measure: &&Measure| matches!(measure, Measure::HoldMail { scope: MailScope::Mailbox(_), .. });
+    let mailboxes = measures.clone().filter(one).count();
+    if measures.clone().any(|measure| matches!(measure, Measure::HoldMail { .. }) && !one(&measure)) {
+        Some(MailStopped::All)
+    } else if measures.clone().any(|measure| matches!(measure, Measure::RefuseMail)) {
+        Some(MailStopped::Sites)
+    } else {
+        (mailboxes > 0).then_some(MailStopped::Mailboxes(mailboxes))
+    }
+}
+
 fn frozen(measure: &Measure) -> usize {
     match measure {
         Measure::FreezeProcess { processes } => processes.len(),
@@ -101,10 +129,13 @@ pub fn works(content: &LetterContent) -> String {
     } else if open > 0 {
         parts.push(pick(language, format!("サイト{open}件"), counted(open, "site", "sites")));
     }
-    let holds = |measure: &Measure| matches!(measure, Measure::HoldMail { .. } | Measure::RefuseMail);
-    let held = content.restrictions.iter().any(|limit| holds(&limit.measure));
-    parts
-        .push(if held { pick(language, "受信", "incoming mail") } else { pick(language, "メール", "mail") }.to_owned());
+    let mail = match mail_stopped(content.restrictions.iter().map(|limit| &limit.measure)) {
+        None => pick(language, "メール", "mail"),
+        Some(MailStopped::All) => pick(language, "受信", "incoming mail"),
+        Some(MailStopped::Sites) => pick(language, "メールソフトでの送受信", "mail programs"),
+        Some(MailStopped::Mailboxes(_)) => pick(language, "受信、他のアドレスの送信", "incoming mail, other addresses"),
+    };
+    parts.push(mail.to_owned());
     let tools = content.tools.iter().filter(|tool| **tool != Tool::Ftp || !barred(content, &Login::Ftp));
     parts.extend(tools.map(|tool| tool_name(*tool, language).to_owned()));
     parts.join(pick(language, "、", ", "))
@@ -245,7 +276,10 @@ pub fn scope(measure: &Measure, language: Language) -> String {
             pick(language, format!("接続元{count}件"), counted(count, "address", "addresses"))
         }
         Measure::HoldMail { scope: MailScope::Mailbox(mailbox), .. } => mailbox.to_string(),
-        Measure::HoldMail { .. } | Measure::RefuseMail | Measure::BlockOutbound => {
+        Measure::RefuseMail => {
+            pick(language, "サイトやプログラムからの送信", "what sites and programs send").to_owned()
+        }
+        Measure::HoldMail { .. } | Measure::BlockOutbound => {
             pick(language, "アカウント全体", "whole account").to_owned()
         }
         Measure::DisableCronLine { .. } => pick(language, "1行", "1 line").to_owned(),

@@ -335,6 +335,40 @@ fn false_alarm(language: Language) -> LetterContent {
     content
 }
 
+/// Mail of the forms is lost, and the letter says so.
+fn refused(language: Language) -> LetterContent {
+    let mut content = restricted(language);
+    content.findings = vec![mass_mail()];
+    content.sites[0].state = SiteState::Open;
+    content.sites[0].reason = None;
+    content.restrictions = vec![limit(1, Measure::RefuseMail, LiftWhen::Tasks(vec![1]))];
+    content
+}
+
+fn refused_answer(language: Language) -> LetterContent {
+    let mut content = refused(language);
+    content.about = answer(language).about;
+    let About::Answer(answer) = &mut content.about else { panic!("an answer") };
+    answer.topic = Topic::Mail;
+    content
+}
+
+fn refused_by_mistake(language: Language) -> LetterContent {
+    let mut content = false_alarm(language);
+    let About::FalseAlarm(mistake) = &mut content.about else { panic!("a false alarm") };
+    mistake.undone[0].measure = Measure::RefuseMail;
+    mistake.late = None;
+    content
+}
+
+/// One mailbox is held; the others and the forms go on.
+fn one_mailbox(language: Language) -> LetterContent {
+    let mut content = refused(language);
+    let scope = model::MailScope::Mailbox("info@blog.example.jp".parse().expect("a mail user"));
+    content.restrictions = vec![limit(1, Measure::HoldMail { scope, queued: vec![] }, LiftWhen::Tasks(vec![2]))];
+    content
+}
+
 fn twelve_long_sites(language: Language) -> LetterContent {
     let mut content = restricted(language);
     let name = |at: usize| format!("{}{at:02}.example.jp", "long-".repeat(9));
@@ -421,15 +455,19 @@ const SAMPLES: &[Sample] = &[
     ("1_twelve_long_sites", twelve_long_sites),
     ("1_hostile", hostile),
     ("1_many_measures", many_measures),
+    ("1_refused", refused),
+    ("1_one_mailbox", one_mailbox),
     ("2_added", added),
     ("4_answer", answer),
     ("4_no_restriction", no_restriction),
     ("4_other_question", other_question),
+    ("4_refused", refused_answer),
     ("5_check_failed", check_failed),
     ("7_released", released),
     ("7_released_by_hand", released_by_hand),
     ("8_relapse", relapse),
     ("9_false_alarm", false_alarm),
+    ("9_refused", refused_by_mistake),
 ];
 
 fn all() -> impl Iterator<Item = (String, LetterContent, Letter)> {

@@ -53,7 +53,7 @@ fn all_mistakes_are_said_at_once_with_line_key_and_what_is_right() {
             h.toml:8: limits.accounts_per_hour: -1 is out of bounds: write 0 to 1000
             h.toml:10: release.pass: "2 parsecs" is wrong here: write a number and s, min, h or d, as in "2h"
             h.toml:12: net.never: "192.0.2.0/40" is no network; write it as in "198.51.100.0/24", "2001:db8::/32" or "192.0.2.10"
-            h.toml:13: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `net`, `notice`, `limits`, `release`, `paths`
+            h.toml:13: colour: unknown field `colour`, expected one of `mode`, `node`, `web`, `mail`, `login`, `net`, `notice`, `limits`, `release`, `paths`
             h.toml:16: web.nginx: "etc/nginx" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
             h.toml:18: notice.operator_mail: "a@b.jp, c@d.jp" is not a mail address: write exactly one address in ASCII, as in owner@example.jp (IDNs in their xn-- form)
         "#]],

@@ -363,7 +363,7 @@ fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
         .find(|g| matches!(g.restriction.measure, Measure::CloseSite { .. } | Measure::CloseAccount { .. }))
         .map(|g| g.restriction.id.ordinal);
     let lift = |measure: &Measure| match (measure, closure) {
-        (Measure::HoldMail { .. }, Some(closure)) => LiftWhen::After(closure),
+        (Measure::HoldMail { .. } | Measure::RefuseMail, Some(closure)) => LiftWhen::After(closure),
         _ if incident
             .restrictions
             .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use act::postfix::Table;
 use model::Hash;
 
 use super::disk::{self, Looks};
@@ -107,7 +108,10 @@ fn remember_main_cf(change: &postfix::Change, shelf: &Shelf, record: &mut Record
     let bytes = fs::read(&path).map_err(|e| at(&path, e))?;
     let looks = Looks::of(&path).map_err(|e| at(&path, e))?;
     let hash = shelf.keep(&bytes).map_err(|e| at(&path, e))?;
-    let saved = Saved { part: Part::Postfix, original: hash, looks, before: hash, before_looks: looks, after: hash };
+    // A second run (a table more) finds our lines in it: the original is that of the first.
+    let (original, first_looks) = record.files.get(&path).map_or((hash, looks), |saved| (saved.original, saved.looks));
+    let saved =
+        Saved { part: Part::Postfix, original, looks: first_looks, before: hash, before_looks: looks, after: hash };
     record.files.insert(path, saved);
     Ok(())
 }
@@ -133,7 +137,8 @@ fn write(config: &Config, plan: &Plan, record: &Record, done: &mut Done) -> Resu
     }
     if let Some(change) = &plan.postfix {
         write_postfix(config, plan, change, record)?;
-        done.said.push(format!("{}: header_checks", change.before.dir.join("main.cf").display()));
+        let names: Vec<&str> = change.lines().map(|(name, ..)| name).collect();
+        done.said.push(format!("{}: {}", change.before.dir.join("main.cf").display(), names.join(", ")));
     }
     for own in plan.own.iter().filter(|o| o.text.is_none()) {
         disk::remove(&own.path).map_err(|e| at(&own.path, e))?;
@@ -144,10 +149,10 @@ fn write(config: &Config, plan: &Plan, record: &Record, done: &mut Done) -> Resu
 
 fn write_postfix(config: &Config, plan: &Plan, change: &postfix::Change, record: &Record) -> Result<(), SetupError> {
     let dir = &change.before.dir;
-    postfix::set(dir, change.after.as_deref()).map_err(SetupError)?;
+    postfix::set(dir, &change.after).map_err(SetupError)?;
     let now = postfix::read(dir).map_err(SetupError)?;
-    if now.header_checks != change.after {
-        return Err(SetupError(format!("header_checks is {:?} after the change; see main.cf", now.header_checks)));
+    if now.values != change.after {
+        return Err(SetupError(format!("main.cf says {:?} after the change; look at it", now.values)));
     }
     let path = dir.join("main.cf");
     let (true, Some(saved)) = (plan.removes, record.files.get(&path)) else { return Ok(()) };
@@ -155,20 +160,21 @@ fn write_postfix(config: &Config, plan: &Plan, change: &postfix::Change, record:
     let shelf = shelf(config);
     let original = shelf.kept(saved.original).map_err(|e| at(&path, e))?;
     let now = fs::read(&path).map_err(|e| at(&path, e))?;
-    if but_header_checks(&now) == but_header_checks(&original) {
+    if but_ours(&now) == but_ours(&original) {
         disk::replace(&path, &original, saved.looks, true).map_err(|e| at(&path, e))?;
     }
     Ok(())
 }
 
-/// The lines of `main.cf` without `header_checks` and its continuations.
-fn but_header_checks(bytes: &[u8]) -> Vec<&[u8]> {
+/// The lines of `main.cf` without our parameters and their continuations.
+fn but_ours(bytes: &[u8]) -> Vec<&[u8]> {
     let mut inside = false;
     let mut lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
     lines.retain(|line| {
         let goes_on = line.starts_with(b" ") || line.starts_with(b"\t");
         let key = line.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
-        inside = if goes_on { inside } else { key == b"header_checks" };
+        let ours = Table::ALL.iter().any(|table| table.parameter().as_bytes() == key);
+        inside = if goes_on { inside } else { ours };
         !inside
     });
     lines
@@ -194,7 +200,7 @@ fn take_back(
         }
     }
     if let Some(change) = &plan.postfix {
-        postfix::set(&change.before.dir, change.before.header_checks.as_deref()).map_err(SetupError)?;
+        postfix::set(&change.before.dir, &change.before.values).map_err(SetupError)?;
         let path = change.before.dir.join("main.cf");
         if let Some(saved) = record.files.get(&path).filter(|_| !plan.removes) {
             let bytes = shelf.kept(saved.before).map_err(|e| at(&path, e))?;

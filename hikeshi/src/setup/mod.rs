@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use act::postfix::Table;
 use model::{Hash, Unclear};
 use sense::inventory::files::Reader;
 use sense::inventory::{ApacheSource, NginxSource, Server, Vhost, apache_sites, nginx_sites};
@@ -143,9 +144,11 @@ impl Plan {
             out += &edit::unified(&edit.path.to_string_lossy(), &edit.old, &edit.pieces);
         }
         if let Some(change) = &self.postfix {
-            let line = |v: &Option<String>| v.as_ref().map_or("(not set)".into(), |v| format!("header_checks = {v}"));
-            let path = change.before.dir.join("main.cf");
-            out += &format!("{}\n-{}\n+{}\n", path.display(), line(&change.before.header_checks), line(&change.after));
+            out += &format!("{}\n", change.before.dir.join("main.cf").display());
+            for (name, before, after) in change.lines() {
+                let line = |v: Option<&String>| v.map_or(format!("({name} not set)"), |v| format!("{name} = {v}"));
+                out += &format!("-{}\n+{}\n", line(before), line(after));
+            }
         }
         out
     }
@@ -229,11 +232,11 @@ pub fn plan(config: &Config, texts: &Texts, only: Option<Part>) -> Result<Plan, 
     let dir = &config.mail.postfix_config_dir.0;
     if only.is_none_or(|o| o == Part::Postfix) && postfix::present(dir) {
         let hold_file = &config.mail.hold_file.0;
-        plan.postfix = postfix::install(dir, hold_file).map_err(SetupError)?;
-        if !hold_file.exists() {
-            plan.own.push(OwnFile { part: Part::Postfix, path: hold_file.clone(), text: Some(Vec::new()) });
-        }
-        plan.notes.extend(postfix::notes(dir));
+        let (tables, notes) = postfix::tables(dir, hold_file, config.mail.can_refuse).map_err(SetupError)?;
+        plan.postfix = postfix::install(dir, hold_file, &tables).map_err(SetupError)?;
+        let new = tables.iter().map(|table| table.path(hold_file)).filter(|path| !path.exists());
+        plan.own.extend(new.map(|path| OwnFile { part: Part::Postfix, path, text: Some(Vec::new()) }));
+        plan.notes.extend(notes);
     }
     Ok(plan)
 }
@@ -315,9 +318,8 @@ pub fn plan_removal(config: &Config, only: Option<Part>) -> Result<Plan, SetupEr
     let (dir, hold_file) = (&config.mail.postfix_config_dir.0, &config.mail.hold_file.0);
     if only.is_none_or(|o| o == Part::Postfix) && postfix::present(dir) {
         plan.postfix = postfix::removal(dir, hold_file, record.postfix.as_ref()).map_err(SetupError)?;
-        if hold_file.exists() {
-            plan.own.push(OwnFile { part: Part::Postfix, path: hold_file.clone(), text: None });
-        }
+        let ours = Table::ALL.iter().map(|table| table.path(hold_file)).filter(|path| path.exists());
+        plan.own.extend(ours.map(|path| OwnFile { part: Part::Postfix, path, text: None }));
     }
     Ok(plan)
 }

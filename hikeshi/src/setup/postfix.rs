@@ -1,12 +1,14 @@
-//! Lets Postfix ask our table first for each header: that is how the mail of one uid goes to the hold queue.
+//! Lets Postfix ask our tables first: headers (mail of one uid), SASL user names, and, when the operator wants it,
+//! the names that may hand in nothing.
 //!
 //! `pickup` writes `Received: by … (Postfix, from userid N)` itself, so a tenant cannot forge it; `cleanup`
 //! applies `header_checks` to it. Nothing else of Postfix is changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use act::postfix::{Postfix, Table};
 use serde::{Deserialize, Serialize};
 
 use super::program::{Said, run};
@@ -14,13 +16,17 @@ use super::program::{Said, run};
 const POSTCONF: &str = "/usr/sbin/postconf";
 const POSTFIX: &str = "/usr/sbin/postfix";
 
+/// Values of main.cf by parameter; a parameter that is not set there is missing.
+pub type Values = BTreeMap<String, String>;
+
 /// How Postfix was before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
     /// Folder of `main.cf`.
     pub dir: PathBuf,
-    /// `header_checks` as written in `main.cf`; absent when it was not there.
-    pub header_checks: Option<String>,
+    /// Our parameters as written in `main.cf`.
+    #[serde(default)]
+    pub values: Values,
 }
 
 /// What has to change.
@@ -28,13 +34,19 @@ pub struct Before {
 pub struct Change {
     /// How it is now.
     pub before: Before,
-    /// `header_checks` as it shall be; `None` takes it out of `main.cf`.
-    pub after: Option<String>,
+    /// Our parameters as they shall be; what is missing is taken out of `main.cf`.
+    pub after: Values,
 }
 
-/// The table as Postfix names it.
-pub fn table(hold_file: &Path) -> String {
-    format!("regexp:{}", hold_file.display())
+impl Change {
+    /// Each parameter that changes: its value before and after.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static str, Option<&String>, Option<&String>)> {
+        let line = |table: &Table| {
+            let name = table.parameter();
+            (name, self.before.values.get(name), self.after.get(name))
+        };
+        Table::ALL.iter().map(line).filter(|(_, before, after)| before != after)
+    }
 }
 
 fn postconf(dir: &Path, args: &[&str]) -> Said {
@@ -51,42 +63,55 @@ pub fn present(dir: &Path) -> bool {
 /// Reads how it is now.
 pub fn read(dir: &Path) -> Result<Before, String> {
     // `-n` lists only what main.cf sets, one `name = value` a line.
-    let said = postconf(dir, &["-n", "header_checks"]);
+    let names = Table::ALL.map(Table::parameter);
+    let said = postconf(dir, &[&["-n"], &names[..]].concat());
     if !said.ok {
         return Err(format!("postconf: {}", said.text));
     }
-    let value = said.text.lines().find_map(|l| l.strip_prefix("header_checks ="));
-    Ok(Before { dir: dir.to_owned(), header_checks: value.map(|v| v.trim().to_owned()) })
+    let value = |name: &str| {
+        let line = said.text.lines().find_map(|l| l.strip_prefix(&format!("{name} =")));
+        line.map(|value| (name.to_owned(), value.trim().to_owned()))
+    };
+    Ok(Before { dir: dir.to_owned(), values: names.iter().filter_map(|name| value(name)).collect() })
 }
 
-/// Our table first, then what was there; `None` when it is so already.
-pub fn install(dir: &Path, hold_file: &Path) -> Result<Option<Change>, String> {
+/// Our tables first, then what was there; `None` when it is so already.
+pub fn install(dir: &Path, hold_file: &Path, tables: &[Table]) -> Result<Option<Change>, String> {
     let before = read(dir)?;
-    let ours = table(hold_file);
-    let old = before.header_checks.clone().unwrap_or_default();
-    let first = old.split([',', ' ', '\t']).next().unwrap_or_default();
-    if first == ours {
-        return Ok(None);
+    let mut after = before.values.clone();
+    for table in tables {
+        let old = after.get(table.parameter()).cloned().unwrap_or_default();
+        if table.is_first(&old, hold_file) {
+            continue;
+        }
+        let ours = table.entry(hold_file);
+        let rest = without(&old, &ours);
+        let rest = if rest.is_empty() { table.default().to_owned() } else { rest };
+        let value = if rest.is_empty() { ours } else { format!("{ours}, {rest}") };
+        after.insert(table.parameter().to_owned(), value);
     }
-    let rest = without(&old, &ours);
-    let after = if rest.is_empty() { ours } else { format!("{ours}, {rest}") };
-    Ok(Some(Change { before, after: Some(after) }))
+    Ok(Some(Change { before, after }).filter(|change| change.lines().next().is_some()))
 }
 
-/// Takes our table out again; `recorded` is how it was before us.
+/// Takes our tables out again; `recorded` is how it was before us.
 pub fn removal(dir: &Path, hold_file: &Path, recorded: Option<&Before>) -> Result<Option<Change>, String> {
     let before = read(dir)?;
-    let ours = table(hold_file);
-    let Some(now) = before.header_checks.clone().filter(|now| now.contains(&ours)) else { return Ok(None) };
-    let rest = without(&now, &ours);
-    // Back to exactly what was stored, unless somebody changed the rest since.
-    let after = match recorded {
-        Some(recorded) if without(recorded.header_checks.as_deref().unwrap_or_default(), &ours) == rest => {
-            recorded.header_checks.clone()
-        }
-        _ => Some(rest).filter(|r| !r.is_empty()),
-    };
-    Ok(Some(Change { before, after }))
+    let mut after = before.values.clone();
+    for table in Table::ALL {
+        let (name, ours) = (table.parameter(), table.entry(hold_file));
+        let Some(now) = before.values.get(name).filter(|now| now.contains(&ours)) else { continue };
+        let rest = without(now, &ours);
+        let was = recorded.and_then(|recorded| recorded.values.get(name));
+        // Back to exactly what was stored, unless somebody changed the rest since.
+        let meant = was.map_or(table.default(), String::as_str);
+        match was {
+            Some(was) if without(meant, &ours) == rest => after.insert(name.to_owned(), was.clone()),
+            None if rest == table.default() => after.remove(name),
+            _ if rest.is_empty() => after.remove(name),
+            _ => after.insert(name.to_owned(), rest),
+        };
+    }
+    Ok(Some(Change { before, after }).filter(|change| change.lines().next().is_some()))
 }
 
 fn without(list: &str, table: &str) -> String {
@@ -99,14 +124,22 @@ fn without(list: &str, table: &str) -> String {
     }
 }
 
-/// Writes `header_checks` and tells a running Postfix.
-pub fn set(dir: &Path, value: Option<&str>) -> Result<(), String> {
-    let said = match value {
-        Some(value) => postconf(dir, &["-e", &format!("header_checks={value}")]),
-        None => postconf(dir, &["-X", "header_checks"]),
-    };
-    if !said.ok {
-        return Err(format!("postconf: {}", said.text));
+/// Writes our parameters into `main.cf`.
+pub fn set(dir: &Path, values: &Values) -> Result<(), String> {
+    let (mut write, mut out) = (vec!["-e".to_owned()], vec!["-X".to_owned()]);
+    let now = read(dir)?.values;
+    for name in Table::ALL.map(Table::parameter) {
+        match (now.get(name), values.get(name)) {
+            (now, Some(value)) if now != Some(value) => write.push(format!("{name}={value}")),
+            (Some(_), None) => out.push(name.to_owned()),
+            _ => {}
+        }
+    }
+    for args in [write, out].iter().filter(|args| args.len() > 1) {
+        let said = postconf(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
+        if !said.ok {
+            return Err(format!("postconf: {}", said.text));
+        }
     }
     Ok(())
 }
@@ -124,17 +157,34 @@ pub fn reload(dir: &Path) -> Result<bool, String> {
     if said.ok { Ok(true) } else { Err(format!("postfix reload: {}", said.text)) }
 }
 
-/// What an operator should know about this Postfix.
-pub fn notes(dir: &Path) -> Vec<String> {
-    let said = postconf(dir, &["-h", "enable_long_queue_ids"]);
-    match said.ok && said.text != "yes" {
-        true => vec![format!(
+/// The tables that this Postfix can ask, and what an operator should know about it.
+pub fn tables(dir: &Path, hold_file: &Path, can_refuse: bool) -> Result<(Vec<Table>, Vec<String>), String> {
+    let postfix = Postfix { config_dir: dir.display().to_string() };
+    let (mut tables, mut notes) = (vec![Table::Local], Vec::new());
+    let version = postfix.parameter("mail_version")?;
+    match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+        Some(3..) => {
+            tables.push(Table::Sasl);
+            let hidden = postfix.doors(hold_file).map_or_else(|e| vec![e], |(_, hidden)| hidden);
+            notes.extend(hidden.into_iter().map(|why| format!("one mailbox cannot be held: {why}")));
+        }
+        _ => notes.push(format!("Postfix {version} is older than 3.0: mail of one mailbox cannot be held here")),
+    }
+    // Where postdrop cannot read the table, it refuses everybody's mail.
+    let folder = hold_file.parent().filter(|folder| folder.exists());
+    match folder.map_or(Ok(()), |folder| act::reachable(folder, "postdrop of a tenant")) {
+        _ if !can_refuse => {}
+        Ok(()) => tables.push(Table::Refused),
+        Err(e) => notes.push(format!("[mail] can_refuse is left out: {e}, then run setup again")),
+    }
+    if postfix.parameter("enable_long_queue_ids")? != "yes" {
+        notes.push(format!(
             "Postfix reuses short queue ids within minutes, so Hikeshi cannot hold single messages by id. \
              Recommended: postconf -c {} -e enable_long_queue_ids=yes, then postfix reload",
             dir.display()
-        )],
-        false => Vec::new(),
+        ));
     }
+    Ok((tables, notes))
 }
 
 #[cfg(test)]

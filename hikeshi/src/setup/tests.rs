@@ -329,36 +329,71 @@ fn apache_gets_the_gate_before_the_rules_of_the_virtual_host() {
 }
 
 #[test]
-fn postfix_asks_our_table_first_and_gets_its_own_file_back() {
-    if !able("postfix_asks_our_table_first", &["/usr/sbin/postconf"]) {
+fn postfix_asks_our_tables_first_and_gets_its_own_file_back() {
+    if !able("postfix_asks_our_tables_first", &["/usr/sbin/postconf"]) {
         return;
     }
-    for (line, after) in [
+    let sasl = "${{$smtpd_sasl_auth_enable} == {yes} ? {check_sasl_access regexp:@/etc/postfix-hold-sasl}}";
+    let refused = "!texthash:@/etc/postfix-hold-refused";
+    for (lines, after) in [
         (
-            "header_checks=regexp:/etc/x,\n  pcre:/etc/y # z\n",
-            "regexp:@/etc/postfix-hold, regexp:/etc/x, pcre:/etc/y # z",
+            "header_checks=regexp:/etc/x,\n  pcre:/etc/y # z\nsmtpd_data_restrictions =\n  reject_unauth_pipelining\n\
+             authorized_submit_users = !www, static:all\n",
+            [
+                "regexp:@/etc/postfix-hold, regexp:/etc/x, pcre:/etc/y # z".to_owned(),
+                format!("{sasl}, reject_unauth_pipelining"),
+                format!("{refused}, !www, static:all"),
+            ],
         ),
-        ("", "regexp:@/etc/postfix-hold"),
+        ("", ["regexp:@/etc/postfix-hold".to_owned(), sasl.to_owned(), format!("{refused}, static:anyone")]),
     ] {
-        let node = Node::new();
+        let mut node = Node::new();
         node.write("nginx/nginx.conf", "events {}\n");
         let main = node.write(
             "postfix/main.cf",
-            &format!("compatibility_level=3.6\nmyhostname = x.test\n{line}mynetworks=127.0.0.0/8\n"),
+            &format!("compatibility_level=3.6\nmyhostname = x.test\n{lines}mynetworks=127.0.0.0/8\n"),
         );
         node.write("postfix/master.cf", "");
         let before = state(&main);
         let plan = node.plan();
         assert!(plan.notes.iter().any(|n| n.contains("enable_long_queue_ids=yes")), "{:?}", plan.notes);
         apply(&node.config, &plan).unwrap();
-        let now = postfix::read(&node.path("postfix")).unwrap().header_checks.unwrap();
-        assert_eq!(now, after.replace('@', node.folder.path().to_str().unwrap()));
-        assert_eq!(fs::read(node.path("etc/postfix-hold")).unwrap(), b"");
+        assert!(node.plan().nothing_to_do());
+        assert!(!node.path("etc/postfix-hold-refused").exists(), "refusing is the operator's decision");
+        // The decision comes later: the first original is still the one that comes back.
+        node.config.mail.can_refuse = true;
+        apply(&node.config, &node.plan()).unwrap();
+        let now = postfix::read(&node.path("postfix")).unwrap().values;
+        let now = Table::ALL.map(|table| now[table.parameter()].clone());
+        assert_eq!(now, after.map(|value| value.replace('@', node.folder.path().to_str().unwrap())));
+        let tables = Table::ALL.map(|table| table.path(&node.path("etc/postfix-hold")));
+        assert!(tables.iter().all(|table| fs::read(table).unwrap().is_empty()));
         assert!(node.plan().nothing_to_do());
         node.take_out();
         assert_eq!(state(&main), before);
-        assert!(!node.path("etc/postfix-hold").exists() && !node.path("state/setup").exists());
+        assert!(tables.iter().all(|table| !table.exists()) && !node.path("state/setup").exists());
     }
+}
+
+#[test]
+fn setup_says_which_door_hides_our_table_and_leaves_out_what_postdrop_could_not_read() {
+    if !able("setup_says_which_door", &["/usr/sbin/postconf"]) {
+        return;
+    }
+    let mut node = Node::new();
+    node.config.mail.can_refuse = true;
+    node.write("nginx/nginx.conf", "events {}\n");
+    node.write("postfix/main.cf", "compatibility_level=3.6\nmyhostname = x.test\n");
+    node.write(
+        "postfix/master.cf",
+        "submission inet n - n - - smtpd\n -o smtpd_sasl_auth_enable=yes\n -o smtpd_data_restrictions=permit\n",
+    );
+    disk::folder(&node.path("etc"), 0o700).unwrap();
+    let plan = node.plan();
+    for part in ["service submission of master.cf sets smtpd_data_restrictions = permit", "can_refuse is left out"] {
+        assert!(plan.notes.iter().any(|note| note.contains(part)), "{:?}", plan.notes);
+    }
+    assert!(!plan.postfix.unwrap().after.contains_key("authorized_submit_users"));
 }
 
 /// Needs the test bed (tenants in1 and in2, without its own gate): `HK_BED=FOLDER`.
