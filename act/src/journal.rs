@@ -606,7 +606,8 @@ mod tests {
         for (name, queue_id) in hostile.into_iter().chain([("alice", "4jZ3Dq58q9zB4B2")]) {
             let id = id.replace("HK-20260321-0000", &number);
             let json = format!(
-                r#"{{"Imposing":[{{"intent":1,"account":{},"restriction":{{"id":{id},"measure":"RefuseMail","since":0,"why":{{"rule":"x","findings":[]}}}},"effect":{{"Hold":["local",["{queue_id}"]]}},"standing":"Imposing"}},null]}}"#,
+                r#"{{"Imposing":[{{"intent":1,"link":"{}","account":{},"restriction":{{"id":{id},"measure":"RefuseMail","since":0,"why":{{"rule":"x","findings":[]}}}},"effect":{{"Hold":["local",["{queue_id}"]]}},"standing":"Imposing"}},null]}}"#,
+                Hash::ZERO,
                 account(name)
             );
             let line = format!("{:016x} {json}\n", Hash::of(json.as_bytes()).low64());
