@@ -237,6 +237,12 @@ impl Hash {
         }
         Hash(*hasher.finalize().as_bytes())
     }
+    /// The hash of all that can be read; what comes in pieces need not fit into memory.
+    pub fn of_reader(reader: &mut impl std::io::Read) -> std::io::Result<Hash> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Hash(*hasher.finalize().as_bytes()))
+    }
     /// The raw bytes.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
