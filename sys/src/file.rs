@@ -130,12 +130,14 @@ impl Found {
         let name = CString::new(one(name)?)?;
         let from = CString::new(own_link(&self.0))?;
         let at = dir.as_fd().as_raw_fd();
+        let needed = [at.min(self.0.as_raw_fd()), at.max(self.0.as_raw_fd())];
         // SAFETY: the child calls nothing but system calls on values that were made before the fork, and ends by
         // _exit: no lock, no allocation, no destructor of ours runs in it.
         let child = unsafe { libc::fork() };
         match child {
             -1 => Err(io::Error::last_os_error()),
             0 => {
+                close_others(needed);
                 let told = become_user(user).and_then(|()| link_in(&from, at, &name));
                 // SAFETY: _exit only ends this process, which is the child; error numbers fit in its status.
                 unsafe { libc::_exit(told.err().unwrap_or(0)) }
@@ -188,6 +190,18 @@ fn tell(answer: libc::c_long) -> Result<(), i32> {
     match answer {
         -1 => Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)),
         _ => Ok(()),
+    }
+}
+
+/// Closes every other descriptor (in the child): one that its tenant stopped, and whose parent then died, must not
+/// hold our journal's lock. An older kernel (before 5.9) does without.
+#[allow(unsafe_code)]
+fn close_others([low, high]: [i32; 2]) {
+    for (from, to) in [(0, low - 1), (low + 1, high - 1), (high + 1, i32::MAX)] {
+        if from <= to {
+            // SAFETY: the child uses no descriptor but the two that stay.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
     }
 }
 
