@@ -1,5 +1,7 @@
 //! Files that are set aside: what is refused, what comes back exactly, budgets, retention, faults, death at each step.
 
+#[path = "../../sys/tests/fault/mod.rs"]
+mod fault;
 mod node;
 
 use std::io::Write;
@@ -505,7 +507,11 @@ fn places(node: &Node, home: &Path, files: &[(&str, u64)]) -> Vec<bool> {
 const PAIR: [&str; 2] = ["www/a", "www/b"];
 
 fn pair() -> (Node, std::path::PathBuf, Vec<(&'static str, u64)>, model::Restriction) {
-    let (node, home) = homely();
+    pair_in(Node::new())
+}
+
+fn pair_in(node: Node) -> (Node, std::path::PathBuf, Vec<(&'static str, u64)>, model::Restriction) {
+    let (node, home) = homely_in(node);
     folder(&home.join("www"));
     PAIR.iter().for_each(|name| write(&home.join(name), name));
     let refs: Vec<_> = PAIR.iter().map(|name| judged(&home, name)).collect();
@@ -556,4 +562,48 @@ fn a_file_is_in_one_place_after_death_at_every_step() {
             assert_eq!(places(&node, &home, &files), [true; 2]);
         }
     }
+}
+
+#[test]
+fn a_file_is_in_one_place_after_any_call_failed_and_the_next_order_ends_right() {
+    let faults = [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EMFILE, libc::EINTR];
+    let memory = Path::new("/dev/shm");
+    let (mut tried, mut told) = (0, 0);
+    for (lifting, errno) in [false, true].into_iter().flat_map(|lifting| faults.map(|errno| (lifting, errno))) {
+        for n in 1.. {
+            let (node, home, files, one) = pair_in(if memory.is_dir() { Node::new_in(memory) } else { Node::new() });
+            let mut actor = node.open();
+            let packet = match lifting {
+                true => lift(2, &alice(), &one, false),
+                false => impose_in(1, &alice(), &home, &one, true),
+            };
+            if lifting {
+                done(set_aside(&mut actor, 1, &home, &one));
+            }
+            let Some((calls, answer)) = fault::nth_call_fails(n, errno, || actor.handle(packet)) else {
+                skipped("no seccomp listener here: no call can be made to fail");
+                return;
+            };
+            if n > calls {
+                assert!(calls > 20, "{calls} calls");
+                break;
+            }
+            tried += 1;
+            told += usize::from(matches!(answer[0], model::packet::FromAct::Failed { .. }));
+            drop(actor);
+            let mut actor = node.open();
+            let at_home = places(&node, &home, &files);
+            assert!(lifting || at_home[0] == at_home[1], "call {n}, error {errno}: half");
+            if lifting {
+                done(actor.handle(lift(3, &alice(), &one, false)));
+            } else {
+                done(set_aside(&mut actor, 3, &home, &one));
+            }
+            assert_eq!(places(&node, &home, &files), [lifting; 2], "call {n}, error {errno}, lifting {lifting}");
+            done(actor.handle(lift(4, &alice(), &one, false)));
+            assert_eq!(places(&node, &home, &files), [true; 2]);
+        }
+    }
+    println!("{tried} calls failed, {told} orders with them");
+    assert!(told * 2 > tried, "the faults have no power");
 }

@@ -236,7 +236,7 @@ fn nothing_outside_of_the_tenants_tree_is_touched_in_any_race_where_the_naive_tw
     let program = folder.path().join("loop");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     open_to_all(&program);
-    let races = from_env("HK_RACES", 12_000) / PATTERNS.len() as u64;
+    let races = from_env("HK_RACES", 40_000) / PATTERNS.len() as u64;
     let memory = Path::new("/dev/shm");
     let (mut all, mut set_aside_count, mut given_back, mut escapes) = (0, 0, 0, 0);
     let (mut naive_all, mut naive_escapes) = (0, 0);
