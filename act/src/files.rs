@@ -322,8 +322,8 @@ impl Files {
     }
 
     fn sync(&self, moved: &[Moved]) -> Result<(), String> {
-        let used = self.shelves.iter().filter(|shelf| moved.iter().any(|one| one.shelf == shelf.path));
-        used.map(|shelf| shelf.dir.sync().map_err(|e| format!("{}: {e}", shelf.path.display()))).collect()
+        let mut used = self.shelves.iter().filter(|shelf| moved.iter().any(|one| one.shelf == shelf.path));
+        used.try_for_each(|shelf| shelf.dir.sync().map_err(|e| format!("{}: {e}", shelf.path.display())))
     }
 }
 
