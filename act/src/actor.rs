@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
-use model::{AccountRef, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Verb};
+use model::{AccountRef, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Span, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
 
@@ -44,6 +44,12 @@ pub struct Actor {
 /// Seconds between two tries to finish or take back what was left half done.
 const RETRY: u64 = 10;
 
+/// Files of one account that are set aside in any hour without a person, and the share of where they lie.
+const FILES_PER_HOUR: u64 = 200;
+const FILES_PERCENT: u64 = 20;
+/// How long files that were not given back are kept: 30 days.
+const KEPT_SECS: u64 = 30 * 86_400;
+
 /// An order as it came.
 pub(crate) struct Order {
     intent: IntentId,
@@ -53,6 +59,12 @@ pub(crate) struct Order {
     verb: Verb,
     pub(crate) sites: Vec<SiteHandle>,
     pass: Option<PassKey>,
+}
+
+impl Order {
+    fn by_person(&self) -> bool {
+        matches!(self.verb, Verb::Impose { by_person: true, .. })
+    }
 }
 
 impl Actor {
@@ -72,8 +84,9 @@ impl Actor {
             let hold = config.postfix.as_ref().map(|p| &p.hold_file);
             let logins = &config.logins;
             let (ssh, mail) = (logins.ssh.as_ref().map(|ssh| &ssh.list), logins.mail.as_ref().map(|mail| &mail.list));
-            let paths = [Some(&config.gate_dir), Some(&config.cron_spool), hold, ssh, logins.ftp.as_ref(), mail];
-            if let Some(path) = paths.into_iter().flatten().find(|path| !path.starts_with(folder)) {
+            let ours = [Some(&config.gate_dir), Some(&config.cron_spool), hold, ssh, logins.ftp.as_ref(), mail];
+            let mut ours = ours.into_iter().flatten().chain(&config.quarantine_dirs);
+            if let Some(path) = ours.find(|path| !path.starts_with(folder)) {
                 return Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
                     format!(
@@ -96,7 +109,7 @@ impl Actor {
         }
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
-        let files = Files::open(&config.quarantine_dirs)?;
+        let files = Files::open(&config.quarantine_dirs, &config.reach)?;
         let cron = Cron::new(&config.cron_spool);
         let logins = Logins::new(&config.logins);
         let net = config.net.as_ref().map(Net::new);
@@ -142,6 +155,7 @@ impl Actor {
                 let _ = self.journal.write(Record::PassEnds(pass.intent));
             }
         }
+        self.purge();
     }
 
     /// Carries out one packet. Each order has exactly one answer; a list ends with `ListEnd`.
@@ -205,6 +219,10 @@ impl Actor {
             return self.impose_more(order, id, effect);
         }
         let stamp = if by_person { None } else { self.within_budget(&order.account)? };
+        if !by_person && let Effect::Files(_, moved) = &effect {
+            let stamp = self.book().stamp(self.clock.uptime());
+            self.write(Record::SetsAside(stamp, order.account.clone(), id, moved.len() as u64))?;
+        }
         let held = Held {
             intent: order.intent,
             link: order.link,
@@ -250,9 +268,11 @@ impl Actor {
             return self.answer(id, FromAct::Done { intent: order.intent, what });
         };
         if held.account != order.account {
+            let who = |a: &AccountRef| format!("{a} (uid {}, owner {})", a.uid, a.generation);
             return Err(Failure::Guard(format!(
                 "{id} belongs to {}, not to {}; check the order",
-                held.account, order.account
+                who(&held.account),
+                who(&order.account)
             )));
         }
         self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
@@ -363,9 +383,58 @@ impl Actor {
         }
     }
 
-    /// Files that may be set aside without the site being taken apart: 200 in any hour, 20 % of where they lie.
-    pub(crate) fn file_budget(&self, _account: &AccountRef, _more: u64, _of: u64) -> Result<(), Failure> {
+    /// Files that may be set aside without the site being taken apart: 200 in any hour without a person, and never
+    /// more than 20 % of where they lie, with what is set aside already.
+    pub(crate) fn file_budget(&self, order: &Order, more: u64, of: u64) -> Result<(), Failure> {
+        let (book, now) = (self.book(), self.book().stamp(self.clock.uptime()));
+        let aside = |held: &Held| match &held.effect {
+            Effect::Files(_, moved) if held.account == order.account => moved.len() as u64,
+            _ => 0,
+        };
+        let all = more + book.held.values().chain(book.kept.values()).map(aside).sum::<u64>();
+        if of > 0 && all * 100 > of * FILES_PERCENT {
+            return Err(Failure::Budget(format!(
+                "{all} of {of} files would be set aside, and {FILES_PERCENT} % is the most; close the site or block scripts instead"
+            )));
+        }
+        let recent =
+            book.files.iter().filter(|(then, who, ..)| *who == order.account && then.passed + 3600 > now.passed);
+        let hour = more + recent.map(|(.., count)| count).sum::<u64>();
+        if !order.by_person() && hour > FILES_PER_HOUR {
+            return Err(Failure::Budget(format!(
+                "{hour} files of {} would be set aside within one hour without a person, and {FILES_PER_HOUR} is the most; confirm this one by hand if it is right",
+                order.account
+            )));
+        }
         Ok(())
+    }
+
+    /// Forgets what was lifted for good a month ago, and deletes what is still set aside of it. The month must have
+    /// passed by the wall clock, which can be set, and by the budget's, which cannot.
+    fn purge(&mut self) {
+        let (now, stamp) = (self.clock.now(), self.book().stamp(self.clock.uptime()));
+        let kept: Vec<Held> = self.book().kept.values().cloned().collect();
+        for held in &kept {
+            let id = held.restriction.id;
+            let Some((then, since)) = self.book().kept_since.get(&id).copied() else {
+                let _ = self.journal.write(Record::Keeps(id, now, stamp));
+                continue;
+            };
+            if now < then + Span::secs(KEPT_SECS as i64) || stamp.passed < since.passed + KEPT_SECS {
+                continue;
+            }
+            let gone = match &held.effect {
+                Effect::Files(_, moved) => self.files.purge(id, moved),
+                _ => Ok(()),
+            };
+            if gone.is_ok() {
+                let _ = self.journal.write(Record::Purged(id));
+            }
+        }
+        // Time with the power off does not count, but that before it must.
+        if !kept.is_empty() && self.book().last.is_none_or(|last| stamp.passed >= last.passed + 86_400) {
+            let _ = self.journal.write(Record::Day(stamp));
+        }
     }
 
     /// `None`: this account is restricted already and counts no second time.

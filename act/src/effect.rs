@@ -8,11 +8,12 @@ use std::net::IpAddr;
 
 use model::packet::SiteHandle;
 use model::{
-    AccountRef, Domain, Failure, FilePath, GateKey, Login, MailScope, Measure, Moment, Number, QueueId, Restriction,
-    RestrictionId,
+    AccountRef, Domain, Failure, FilePath, FileRef, GateKey, Login, MailScope, Measure, Moment, Number, QueueId,
+    Restriction, RestrictionId,
 };
 
 use crate::actor::{Actor, Order};
+use crate::files::Moved;
 use crate::freeze::{Ice, cage_name};
 use crate::gate::{self, Answer, Facts};
 use crate::journal::{Effect, Held, Means, Record, Standing};
@@ -50,8 +51,11 @@ impl Actor {
             }
             Measure::DisableCronLine { line } => Ok(Effect::Cron(self.cron.plan(account, restriction.id, line)?)),
             Measure::QuarantineFile { files, of } => {
-                self.file_budget(account, files.len() as u64, *of)?;
-                Ok(Effect::Files(order.home.clone(), self.files.plan(account, restriction.id, &order.home, files)?))
+                if let Some(known) = self.set_aside(restriction.id, files)? {
+                    return Ok(known);
+                }
+                self.file_budget(order, files.len() as u64, *of)?;
+                Ok(Effect::Files(order.home.clone(), self.files.plan(account, &order.home, files)?))
             }
             Measure::EndSessions { site } => {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
@@ -77,6 +81,24 @@ impl Actor {
             Measure::AskOwner | Measure::PageOperator => {
                 Err(Failure::Error(format!("{} changes nothing here; the desk does it", restriction.measure.name())))
             }
+        }
+    }
+
+    /// The undo record of the same order once more: its files are no longer where they were judged.
+    fn set_aside(&self, id: RestrictionId, files: &[FileRef]) -> Result<Option<Effect>, Failure> {
+        match self.book().held.get(&id) {
+            Some(Held { effect: effect @ Effect::Files(_, moved), .. }) => {
+                match moved.iter().map(Moved::file).eq(files) {
+                    true => Ok(Some(effect.clone())),
+                    false => Err(Failure::Error(format!(
+                        "{id} holds other files; order these as a restriction of their own"
+                    ))),
+                }
+            }
+            None if self.book().kept.contains_key(&id) => Err(Failure::Error(format!(
+                "{id} was lifted for good and its files are kept; lift it again to get them back"
+            ))),
+            _ => Ok(None),
         }
     }
 
@@ -188,7 +210,10 @@ impl Actor {
                 Ok(format!("{done} processes {}", if for_good { "ended" } else { "go on" }))
             }
             Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
-            Effect::Files(home, moved) => self.files.take_back(account, id, home, moved, &mut self.steps),
+            Effect::Files(home, moved) => {
+                let sealed = held.standing != Standing::Imposing;
+                self.files.take_back(account, id, (home, moved), sealed, &mut self.steps)
+            }
             Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
             Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
             Effect::Logins(logins) => {
@@ -257,7 +282,7 @@ impl Actor {
                     Err(why) => (false, why),
                 }
             }
-            Effect::Files(home, moved) => self.files.look(account, held.restriction.id, home, moved),
+            Effect::Files(_, moved) => self.files.look(held.restriction.id, moved),
             Effect::Cron(splice) => self.cron.look(account, splice),
             Effect::Sessions(_) => (true, "everyone was signed out once".into()),
             Effect::Logins(_) => {
@@ -332,7 +357,7 @@ impl Actor {
                 Ok(vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))])
             }
             Effect::Files(home, moved) => {
-                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.path())).collect())
+                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file().path)).collect())
             }
             Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
             Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),

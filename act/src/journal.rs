@@ -163,6 +163,14 @@ pub enum Record {
     TakenBack(RestrictionId),
     /// A pass order has ended with this answer.
     PassAnswered(FromAct),
+    /// So many files are about to be set aside without a person.
+    SetsAside(Stamp, AccountRef, RestrictionId, u64),
+    /// What was lifted for good is kept since then, by both clocks.
+    Keeps(RestrictionId, Moment, Stamp),
+    /// It was deleted, and is not given back any more.
+    Purged(RestrictionId),
+    /// A day has passed.
+    Day(Stamp),
 }
 
 /// The journal's content, folded.
@@ -174,6 +182,12 @@ pub struct Book {
     /// What was not given back when its restriction was lifted (files, a cron line): can still be undone.
     #[serde(with = "pairs")]
     pub kept: BTreeMap<RestrictionId, Held>,
+    /// Since when it is kept.
+    #[serde(with = "pairs", default)]
+    pub kept_since: BTreeMap<RestrictionId, (Moment, Stamp)>,
+    /// Files that were set aside without a person in the last hour: when, whose, by which restriction, how many.
+    #[serde(default)]
+    pub files: Vec<(Stamp, AccountRef, RestrictionId, u64)>,
     /// Open passes.
     pub passes: Vec<OpenPass>,
     /// Answers of orders that ended.
@@ -216,6 +230,7 @@ impl Book {
                 self.newest.insert(id, intent);
                 self.link(intent, link);
                 if let Some(kept) = self.kept.remove(&id) {
+                    self.kept_since.remove(&id);
                     self.held.insert(id, kept);
                 }
                 if let Some(held) = self.held.get_mut(&id) {
@@ -250,6 +265,20 @@ impl Book {
             }
             Record::TakenBack(id) => self.forget(id),
             Record::PassAnswered(answer) => self.answer(answer),
+            Record::SetsAside(stamp, account, id, count) => {
+                self.last = Some(stamp);
+                self.files.retain(|(then, ..)| then.passed + 3600 > stamp.passed);
+                self.files.push((stamp, account, id, count));
+            }
+            Record::Keeps(id, now, stamp) => {
+                self.last = Some(stamp);
+                self.kept_since.insert(id, (now, stamp));
+            }
+            Record::Purged(id) => {
+                self.kept.remove(&id);
+                self.kept_since.remove(&id);
+            }
+            Record::Day(stamp) => self.last = Some(stamp),
         }
     }
 
@@ -264,6 +293,7 @@ impl Book {
     fn forget(&mut self, id: RestrictionId) {
         self.held.remove(&id);
         self.counts.retain(|(.., by)| *by != id);
+        self.files.retain(|(.., by, _)| *by != id);
     }
 
     fn answer(&mut self, answer: FromAct) {

@@ -380,6 +380,8 @@ pub struct PathsTable {
     pub gate: AbsolutePath,
     /// The include files that `setup` writes.
     pub etc: AbsolutePath,
+    /// Folders where files are set aside, one on each file system that has homes (a file moves, it is not copied).
+    pub quarantine: Vec<AbsolutePath>,
 }
 
 impl Default for PathsTable {
@@ -389,6 +391,7 @@ impl Default for PathsTable {
             run: AbsolutePath::of("/run/hikeshi"),
             gate: AbsolutePath::of("/var/lib/hikeshi/gate"),
             etc: AbsolutePath::of("/etc/hikeshi"),
+            quarantine: vec![AbsolutePath::of("/home/.hikeshi-quarantine")],
         }
     }
 }

@@ -93,7 +93,7 @@ impl Freezer {
 
     /// Our folder of this name if it is there.
     pub fn existing(&self, name: &str) -> io::Result<Option<Cage>> {
-        match self.dir.open_dir(&format!("{OWN}/{name}")) {
+        match self.dir.open_dir(format!("{OWN}/{name}")) {
             Ok(dir) => Ok(Some(Cage { version: self.version, dir })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),

@@ -11,6 +11,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use crate::file::Facts;
+
 /// What a new file is called until it is complete; refused as a name of anything else.
 const UNFINISHED: &str = ".hk-new~";
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -28,14 +30,18 @@ impl Dir {
         Ok(Dir(rustix::fs::openat(CWD, path, folder_flags(), Mode::empty())?))
     }
 
-    /// Opens the folder at an absolute path no component of which is a link (ENOTDIR); other mounts may be on the way.
+    /// Opens the folder at an absolute path on which there is no link at all; mounts on the way are allowed.
     pub fn open_without_links(path: &Path) -> io::Result<Dir> {
-        let text = path.to_str().and_then(|text| text.strip_prefix('/')).unwrap_or_default();
-        let mut at = Dir::open(Path::new("/"))?;
-        for part in checked(text)?.split('/') {
-            at = Dir(rustix::fs::openat(&at.0, part, folder_flags(), Mode::empty())?);
+        let name = path.as_os_str().as_encoded_bytes().strip_prefix(b"/").unwrap_or_default();
+        checked(name)?;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(CWD, path, folder_flags(), Mode::empty(), resolve) {
+            Err(Errno::NOSYS) => {
+                let root = Dir::open(Path::new("/"))?;
+                Ok(Dir(walk(root.as_fd(), name, folder_flags(), false)?))
+            }
+            other => Ok(Dir(other?)),
         }
-        Ok(at)
     }
 
     /// Opens a folder of our own: it must belong to the effective uid and nobody else may write to it.
@@ -60,17 +66,17 @@ impl Dir {
     }
 
     /// Opens `name` below this folder; a link anywhere on the way is an error (ELOOP), another mount too (EXDEV).
-    pub fn open_beneath(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let path = checked(name)?;
+    pub fn open_beneath(&self, name: impl AsRef<[u8]>, flags: OFlags) -> io::Result<File> {
+        let path = checked(name.as_ref())?;
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), BENEATH) {
-            Err(Errno::NOSYS) => Ok(File::from(walk(self.0.as_fd(), path, flags)?)),
+            Err(Errno::NOSYS) => Ok(File::from(walk(self.0.as_fd(), path, flags, true)?)),
             other => Ok(File::from(other?)),
         }
     }
 
     /// Opens a folder below this one.
-    pub fn open_dir(&self, name: &str) -> io::Result<Dir> {
+    pub fn open_dir(&self, name: impl AsRef<[u8]>) -> io::Result<Dir> {
         Ok(Dir(OwnedFd::from(self.open_beneath(name, folder_flags())?)))
     }
 
@@ -132,8 +138,9 @@ impl Dir {
 
     /// Makes the folders of a relative path that are not there yet, each with exactly this mode.
     pub fn make_dirs(&self, name: &str, mode: u32) -> io::Result<Dir> {
-        let mut at = Dir(self.0.try_clone()?);
-        for part in checked(name)?.split('/') {
+        let mut at = self.again()?;
+        checked(name.as_bytes())?;
+        for part in name.split('/') {
             match rustix::fs::mkdirat(&at.0, part, Mode::RWXU) {
                 Ok(()) => {
                     rustix::fs::fchmod(at.open_dir(part)?.0, Mode::from_raw_mode(mode))?;
@@ -184,14 +191,20 @@ impl Dir {
     }
 
     fn parent<'n>(&self, name: &'n str) -> io::Result<(Dir, &'n str)> {
-        let path = checked(name)?;
-        match path.rsplit_once('/') {
+        checked(name.as_bytes())?;
+        match name.rsplit_once('/') {
             Some((folder, last)) => Ok((self.open_dir(folder)?, last)),
-            None => Ok((Dir(self.0.try_clone()?), path)),
+            None => Ok((self.again()?, name)),
         }
     }
 
-    fn sync(&self) -> io::Result<()> {
+    /// Another descriptor of the same folder.
+    pub fn again(&self) -> io::Result<Dir> {
+        Ok(Dir(self.0.try_clone()?))
+    }
+
+    /// Waits until what was made, moved and removed in it is on the disk.
+    pub fn sync(&self) -> io::Result<()> {
         match rustix::fs::fsync(&self.0) {
             Err(Errno::INVAL) => Ok(()), // a file system that keeps nothing, such as a cgroup's
             other => Ok(other?),
@@ -210,27 +223,30 @@ fn folder_flags() -> OFlags {
 }
 
 /// A relative path of plain components, or an error that says what is wrong with it.
-fn checked(name: &str) -> io::Result<&str> {
-    let plain = |part: &str| !matches!(part, "" | "." | ".." | UNFINISHED) && part.len() <= 255;
-    match !name.contains('\0') && name.len() < 4096 && name.split('/').all(plain) {
+pub(crate) fn checked(name: &[u8]) -> io::Result<&[u8]> {
+    let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part != UNFINISHED.as_bytes() && part.len() <= 255;
+    match !name.contains(&0) && name.len() < 4096 && name.split(|b| *b == b'/').all(plain) {
         true => Ok(name),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a plain relative path: {name:?}"))),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("not a plain relative path: {:?}", String::from_utf8_lossy(name)),
+        )),
     }
 }
 
 /// What openat2 does, one component at a time, for kernels before 5.6 and filters that do not know it.
-fn walk(at: BorrowedFd<'_>, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-    let device = rustix::fs::fstat(at)?.st_dev;
+fn walk(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, one_mount: bool) -> io::Result<OwnedFd> {
+    let from = Facts::of(at)?;
     let mut here = at.try_clone_to_owned()?;
-    let mut parts = path.split('/').peekable();
+    let mut parts = path.split(|b| *b == b'/').peekable();
     while let Some(part) = parts.next() {
         let wanted = if parts.peek().is_some() { folder_flags() } else { flags };
         let next = rustix::fs::openat(&here, part, wanted, Mode::empty())?;
-        let stat = rustix::fs::fstat(&next)?;
-        if stat.st_dev != device {
+        let is = Facts::of(&next)?;
+        if one_mount && (is.dev, is.mount) != (from.dev, from.mount) {
             return Err(Errno::XDEV.into());
         }
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        if FileType::from_raw_mode(is.mode) == FileType::Symlink {
             return Err(Errno::LOOP.into()); // O_PATH | O_NOFOLLOW opens the link itself
         }
         here = next;
@@ -259,8 +275,8 @@ mod tests {
         symlink(outside.path().join("secret"), path.path().join("file")).unwrap();
         for name in ["folder/secret", "file"] {
             assert_eq!(dir.read(name, 9).unwrap_err().raw_os_error(), Some(libc::ELOOP), "{name}");
-            assert!(walk(dir.as_fd(), name, OFlags::RDONLY | OFlags::NOFOLLOW).is_err(), "{name}");
-            assert!(walk(dir.as_fd(), name, OFlags::PATH | OFlags::NOFOLLOW).is_err(), "{name}");
+            assert!(walk(dir.as_fd(), name.as_bytes(), OFlags::RDONLY | OFlags::NOFOLLOW, true).is_err(), "{name}");
+            assert!(walk(dir.as_fd(), name.as_bytes(), OFlags::PATH | OFlags::NOFOLLOW, true).is_err(), "{name}");
             assert_eq!(std::fs::read(path.path().join(name)).unwrap(), b"x", "the twin has no power");
         }
         assert!(dir.replace("folder/new", b"", 0o600).is_err());

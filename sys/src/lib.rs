@@ -1,10 +1,11 @@
-//! Everything that talks to the kernel: sockets between roles, folders by descriptor, processes, cgroups.
+//! Everything that talks to the kernel: sockets between roles, folders and files by descriptor, processes, cgroups.
 //!
 //! The only crate in which `unsafe` may stand; each such block says why it is sound. Knows nothing of incidents
 //! or restrictions: bytes, descriptors and process ids in, facts out.
 
 pub mod cgroup;
 pub mod dir;
+pub mod file;
 pub mod process;
 pub mod socket;
 pub mod swap;

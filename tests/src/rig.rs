@@ -364,7 +364,8 @@ fn configuration(root: &Path, story: &Story) -> String {
         "mode = \"{mode}\"\n\
          [release]\nstage_minutes = 10\n\
          [notice]\noperator_mail = \"ops@host.example\"\n\
-         [paths]\nstate = \"{root}/state\"\nrun = \"{root}/run\"\ngate = \"{root}/gate\"\n"
+         [paths]\nstate = \"{root}/state\"\nrun = \"{root}/run\"\ngate = \"{root}/gate\"\n\
+         quarantine = [\"{root}/quarantine\"]\n"
     )
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod aside;
 pub mod server;
 
 use std::os::unix::fs::PermissionsExt;
@@ -63,7 +64,12 @@ pub struct Node {
 
 impl Node {
     pub fn new() -> Node {
-        let folder = tempfile::tempdir().unwrap();
+        Node::new_in(&std::env::temp_dir())
+    }
+
+    /// With its folders below this one.
+    pub fn new_in(parent: &Path) -> Node {
+        let folder = tempfile::tempdir_in(parent).unwrap();
         open_to_all(folder.path());
         for (name, mode) in [("state", 0o700), ("gate", 0o711)] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
@@ -99,7 +105,18 @@ impl Node {
     }
 
     pub fn open_with(&self, steps: Steps) -> Actor {
-        Actor::open_with(self.config.clone(), Box::new(self.clock.clone()), steps).unwrap()
+        let steps = Arc::new(Mutex::new(steps));
+        let mut opened = None;
+        // A child that another test just forked has our lock too, until it closes what it does not need.
+        eventually("the lock is free", || {
+            let steps = steps.clone();
+            let told = move |step| (steps.lock().unwrap_or_else(|e| e.into_inner()))(step);
+            let actor = Actor::open_with(self.config.clone(), Box::new(self.clock.clone()), Box::new(told));
+            let busy = matches!(&actor, Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy);
+            opened = Some(actor);
+            !busy
+        });
+        opened.unwrap().unwrap()
     }
 
     pub fn gate(&self) -> PathBuf {

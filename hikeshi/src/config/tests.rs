@@ -77,6 +77,8 @@ fn paths_and_addresses_that_could_break_out_are_refused() {
     for wrong in ["a", "/a b", "/a;b", "/a\"", "/a/../b", "/a$x", "/a\n", "/あ", ""] {
         assert!(AbsolutePath::try_from(wrong.to_owned()).is_err(), "{wrong}");
     }
+    let wrong = Config::parse(Path::new("h.toml"), "[paths]\nquarantine = [\"/srv/q\", \"q\"]\n").unwrap_err();
+    assert!(wrong[0].key == "paths.quarantine" && wrong[0].what.contains("absolute path"), "{}", wrong[0]);
     for wrong in ["", "https://", "ftp://x", "https://x/", "https://x\"y", "https://a b", "javascript:x"] {
         assert!(Url::try_from(wrong.to_owned()).is_err(), "{wrong}");
     }

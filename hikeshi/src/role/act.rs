@@ -20,6 +20,9 @@ pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
     let parts = config.act(hands.is_some());
     make_folder(&parts.state_dir, 0o700)?;
     make_folder(&parts.gate_dir, 0o711)?;
+    for folder in parts.quarantine_dirs.iter().filter(|folder| is_ours(folder.parent())) {
+        make_folder(folder, 0o700)?;
+    }
     let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
     let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
     let listener = Listener::bind(&path, 0o600)
@@ -67,7 +70,11 @@ impl Config {
                 hold_file: self.mail.hold_file.0.clone(),
             }),
             cgroups: !handed,
-            quarantine_dirs: Vec::new(),
+            // The demo's homes are beside its state.
+            quarantine_dirs: match handed {
+                true => vec![state.join("quarantine")],
+                false => self.paths.quarantine.iter().map(|path| path.0.clone()).collect(),
+            },
             cron_spool: if handed { own.join("cron") } else { crate::config::CRON_SPOOL.into() },
             net: (!handed).then(|| NetConfig {
                 updates: self.net.updates.clone(),
@@ -92,6 +99,13 @@ impl Config {
             mail: login.mail_deny().map(|list| act::MailDeny { list, config: login.mail_config.0.clone() }),
         }
     }
+}
+
+/// Whether a folder is there and belongs to us: in nobody else's is anything made.
+fn is_ours(folder: Option<&Path>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    folder.is_some_and(|folder| std::fs::symlink_metadata(folder).is_ok_and(|is| is.is_dir() && is.uid() == own))
 }
 
 /// How many accounts passwd(5) has in this range, for the budget that is a share of them. The file is root's.
