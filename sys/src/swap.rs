@@ -259,7 +259,3 @@ fn has_writers(file: &File) -> io::Result<bool> {
         _ => Err(io::Error::last_os_error()),
     }
 }
-
-#[cfg(test)]
-#[path = "swap/tests.rs"]
-mod tests;

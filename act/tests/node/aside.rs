@@ -76,8 +76,8 @@ pub fn impose_in(intent: u64, who: &AccountRef, home: &Path, what: &Restriction,
 
 pub fn in_home(packet: ToAct, at: &Path) -> ToAct {
     match packet {
-        ToAct::Do { intent, account, verb, sites, pass, dry_run, .. } => {
-            ToAct::Do { intent, account, home: at.to_str().unwrap().into(), verb, sites, pass, dry_run }
+        ToAct::Do { intent, link, account, verb, sites, pass, dry_run, .. } => {
+            ToAct::Do { intent, link, account, home: at.to_str().unwrap().into(), verb, sites, pass, dry_run }
         }
         other => other,
     }

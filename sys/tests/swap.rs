@@ -1,8 +1,16 @@
 //! Tests of the exchange: what is kept, what goes back, what a crash leaves.
+//!
+//! In a process of their own: a child that another test has just forked holds our files open for a moment, and to the
+//! kernel that is a writer.
 
 use std::os::unix::fs::MetadataExt;
 
-use super::*;
+use std::fs::File;
+use std::io::Write;
+
+use rustix::fs::{Timespec, Timestamps, XattrFlags};
+use sys::dir::Dir;
+use sys::swap::*;
 
 fn folder() -> (tempfile::TempDir, Dir) {
     let folder = tempfile::tempdir().unwrap();
