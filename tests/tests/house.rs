@@ -92,7 +92,8 @@ fn the_role_that_acts_is_small_runs_no_shell_and_has_few_dependencies() {
             }
         }
     }
-    assert!(lines <= 3000, "act has {lines} lines of code");
+    // The goal was 3,000; fourteen verbs with their tests of themselves take more (docs/decisions/0010). It does not grow.
+    assert!(lines <= 3900, "act has {lines} lines of code");
     assert!(dependencies("act").len() <= 10, "{:?}", dependencies("act"));
 }
 
