@@ -199,6 +199,36 @@ fn folder_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
+/// Gives a folder of ours and the plain files in it to a uid that has been, or will be, their only user.
+///
+/// While it happens the folder is root's, so its present user cannot exchange a name; a link, a file with a second
+/// name and everything that is no plain file are left as they are. Errors: the folder is a link, or those of
+/// fchown(2). May be repeated; after a kill the next one ends right.
+pub fn give(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    use rustix::fs::{Gid, Uid, fchown, fstat, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = openat(CWD, folder, flags, Mode::empty())?;
+    let now = fstat(&held)?;
+    if (now.st_uid, now.st_gid) == (uid, gid) {
+        return Ok(());
+    }
+    fchown(&held, Some(Uid::ROOT), Some(Gid::ROOT))?;
+    for entry in rustix::fs::Dir::read_from(&held)? {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Looked at before it is opened, because opening a device can do something.
+        let name = entry?.file_name().to_owned();
+        let plain = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
+        if !plain(&rustix::fs::statat(&held, &name, AtFlags::SYMLINK_NOFOLLOW)?) {
+            continue;
+        }
+        let file = openat(&held, &name, flags, Mode::empty())?;
+        if plain(&fstat(&file)?) {
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+    }
+    Ok(fchown(&held, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
 /// A relative path of plain components, or an error that says what is wrong with it.
 fn checked(name: &str) -> io::Result<&str> {
     let plain = |part: &str| !matches!(part, "" | "." | ".." | UNFINISHED) && part.len() <= 255;

@@ -6,4 +6,5 @@
 pub mod cgroup;
 pub mod dir;
 pub mod process;
+pub mod sandbox;
 pub mod socket;

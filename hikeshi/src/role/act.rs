@@ -6,24 +6,26 @@ use std::path::Path;
 
 use act::{Actor, Budgets, PostfixConfig, Reach, SystemClock};
 use model::{Hash, Moment};
-use sys::socket::{Connection, Listener};
+use sys::socket::Connection;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
+use crate::role::rights::{Rights, Users};
 use crate::role::serve::make_folder;
+use crate::role::{Role, listen};
 
 /// Serves until the process ends. With `hand`, only processes that are handed over there may be touched.
-pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
+pub fn run(config: Config, clock: Clock, hand: Option<RawFd>, users: &Users, rights: &Rights) -> Answer {
     let path = config.paths.run.0.join("act.sock");
     let hands = hand.map(Connection::inherited).transpose()?;
-    let parts = config.act(hands.is_some());
+    let parts = config.act(hands.is_some(), users);
     make_folder(&parts.state_dir, 0o700)?;
     make_folder(&parts.gate_dir, 0o711)?;
     let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
     let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
-    let listener = Listener::bind(&path, 0o600)
-        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = listen(&path, users)?;
+    rights.enter()?;
     act::serve(&listener, &mut actor, hands, || true)?;
     Ok(Exit::Ok)
 }
@@ -42,7 +44,7 @@ impl act::Clock for Told {
 
 impl Config {
     /// What `act` may touch and where. `handed`: a demo or story, where nothing but what is handed over may be.
-    fn act(&self, handed: bool) -> act::Config {
+    fn act(&self, handed: bool, users: &Users) -> act::Config {
         let range = &self.node.tenant_uids;
         let state = &self.paths.state.0;
         let limits = &self.limits;
@@ -71,7 +73,7 @@ impl Config {
             net: None,
             logins: act::LoginConfig::default(),
             disarmed: self.paths.etc.0.join("disarmed"),
-            core_uids: vec![rustix::process::geteuid().as_raw()],
+            core_uids: vec![users.uid(Role::Core)],
         }
     }
 }
