@@ -35,7 +35,8 @@ pub struct Sandbox {
     pub user: Option<(u32, u32)>,
     /// Capabilities that stay effective.
     pub capabilities: CapabilitySet,
-    /// Capabilities that programs which it starts can have at most.
+    /// Capabilities that programs which it starts can have at most. It keeps them itself, not effective: without new
+    /// privileges a program of root has no more than its parent was permitted (capabilities(7), prctl(2)).
     pub bounding: CapabilitySet,
     /// Which files can be opened; `None`: not restricted by path.
     pub files: Option<Files>,
@@ -139,14 +140,19 @@ impl Sandbox {
 
     fn keep_capabilities(&self, missing: &mut dyn FnMut(Missing)) -> io::Result<()> {
         let had = rustix::thread::capabilities(None)?.permitted;
-        let kept = self.capabilities & had;
-        if kept != self.capabilities && (self.user.is_some() || rustix::process::geteuid().is_root()) {
-            let lost = self.capabilities - kept;
+        let wanted = self.capabilities | self.bounding;
+        let kept = wanted & had;
+        if kept != wanted && (self.user.is_some() || rustix::process::geteuid().is_root()) {
+            let lost = wanted - kept;
             missing(Missing(format!(
                 "capabilities that are needed were not given: {lost:?}; add them to the service's bounding set"
             )));
         }
-        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+        let sets = CapabilitySets {
+            effective: kept & self.capabilities,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
         rustix::thread::set_capabilities(None, sets)?;
         match rustix::thread::clear_ambient_capability_set() {
             Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()), // no ambient set before Linux 4.3

@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use sys::sandbox::attempt::Tried;
 use sys::socket::{Connection, Listener};
 
 use crate::cli::Common;
@@ -123,9 +124,13 @@ fn check(what: Check, role: Role, config: &Config, rights: &Rights, target: Opti
     let mut allowed = 0;
     for attempt in &attempts {
         // The last one replaces this process when it is allowed.
-        let passes = attempt.passes();
-        allowed += usize::from(passes);
-        anstream::println!("{} {}", if passes { "ALLOWED" } else { "denied" }, attempt.name());
+        let word = match attempt.result() {
+            Tried::Denied => "denied",
+            Tried::Absent => "absent",
+            Tried::Allowed => "ALLOWED",
+        };
+        allowed += usize::from(word == "ALLOWED");
+        anstream::println!("{word} {}", attempt.name());
     }
     Ok(if allowed == 0 { Exit::Ok } else { Exit::Findings })
 }

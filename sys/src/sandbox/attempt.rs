@@ -30,7 +30,7 @@ pub enum Attempt {
     Fork,
     /// Become root.
     Root,
-    /// Take back all capabilities.
+    /// Take the capability that means most.
     Capabilities,
     /// Signal 0 to pid 1.
     Signal,
@@ -70,6 +70,17 @@ pub enum Attempt {
     Shell,
 }
 
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// The kernel refused it.
+    Denied,
+    /// This kernel was built without it.
+    Absent,
+    /// It was let, with whatever result.
+    Allowed,
+}
+
 impl Attempt {
     /// For a person.
     pub fn name(&self) -> String {
@@ -83,12 +94,12 @@ impl Attempt {
         }
     }
 
-    /// Tries it; `Ok(true)` when the kernel let it pass, with whatever result.
-    pub fn passes(&self) -> bool {
-        const REFUSED: [i32; 3] = [libc::EPERM, libc::EACCES, libc::ENOSYS];
-        match self.make() {
-            Ok(()) => true,
-            Err(error) => !error.raw_os_error().is_some_and(|code| REFUSED.contains(&code)),
+    /// Tries it.
+    pub fn result(&self) -> Tried {
+        match self.make().map_err(|error| error.raw_os_error()) {
+            Err(Some(libc::EPERM | libc::EACCES)) => Tried::Denied,
+            Err(Some(libc::ENOSYS)) => Tried::Absent,
+            Ok(()) | Err(_) => Tried::Allowed,
         }
     }
 
@@ -110,8 +121,9 @@ impl Attempt {
                 rustix::process::Uid::ROOT,
             )?),
             Attempt::Capabilities => {
-                let all = super::CapabilitySet::all();
-                let sets = super::CapabilitySets { effective: all, permitted: all, inheritable: all };
+                let mut sets = rustix::thread::capabilities(None)?;
+                sets.effective |= super::CapabilitySet::SYS_ADMIN;
+                sets.permitted |= super::CapabilitySet::SYS_ADMIN;
                 Ok(rustix::thread::set_capabilities(None, sets)?)
             }
             Attempt::Signal => Ok(rustix::process::test_kill_process(Pid::INIT)?),
