@@ -377,3 +377,53 @@ fn roles_without_their_users_run_and_say_what_is_missing() {
         }
     }
 }
+
+#[test]
+fn setup_makes_the_users_of_the_roles_once_and_takes_away_what_it_made() {
+    let Some(node) = Node::begin("users made by setup") else { return };
+    // A mount name space with a copy of /etc: useradd(8) runs for real and this machine keeps its users.
+    let (etc, config) = (node.path("copy"), node.path("own.toml"));
+    let copied = Command::new("cp").arg("-a").arg("/etc").arg(&etc).status().unwrap();
+    assert!(copied.success());
+    let text = std::fs::read_to_string(node.path("etc/hikeshi.toml")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("passwd"));
+    let lines = lines.map(|line| match line {
+        "[web]" => format!("[web]\nnginx = \"{}\"\n", node.path("nginx.conf").display()),
+        "[mail]" => format!("[mail]\npostfix_config_dir = \"{}\"\n", node.path("no-postfix").display()),
+        other => format!("{other}\n"),
+    });
+    std::fs::write(&config, lines.collect::<String>()).unwrap();
+    std::fs::write(node.path("nginx.conf"), "events {}\nhttp {}\n").unwrap();
+    let set_up = |arguments: &[&str]| {
+        let script = "mount --bind \"$1\" /etc && shift && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(&etc);
+        command.arg(program()).arg("--config").arg(&config).args(arguments).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let users = || {
+        let table = std::fs::read_to_string(etc.join("passwd")).unwrap();
+        table.lines().filter(|line| line.starts_with("hikeshi-")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for name in ["passwd", "shadow", "group", "gshadow"] {
+        let table = std::fs::read_to_string(etc.join(name)).unwrap();
+        let others = table.lines().filter(|line| !line.starts_with("hikeshi-"));
+        std::fs::write(etc.join(name), others.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }
+    // One that was there before, as a package makes it, stays.
+    let kept = "hikeshi-desk:x:998877:998877::/nonexistent:/usr/sbin/nologin";
+    let others = std::fs::read_to_string(etc.join("passwd")).unwrap();
+    std::fs::write(etc.join("passwd"), format!("{others}{kept}\n")).unwrap();
+    assert!(set_up(&["setup", "--dry-run"]).contains("make the system user hikeshi-core"));
+    assert_eq!(users().len(), 1, "a dry run makes nothing");
+    set_up(&["setup", "--yes"]);
+    let made = users();
+    assert_eq!(made.len(), 3, "{made:?}");
+    assert!(made.iter().all(|line| line.ends_with(":/nonexistent:/usr/sbin/nologin")), "{made:?}");
+    assert!(set_up(&["setup", "--yes"]).contains("Nothing to do"));
+    set_up(&["setup", "--remove", "--yes"]);
+    assert_eq!(users(), [kept]);
+}

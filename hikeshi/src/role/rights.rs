@@ -108,6 +108,11 @@ impl Users {
         Ok(found)
     }
 
+    /// Whether passwd(5) has a user of this name.
+    pub fn exists(config: &Config, name: &str) -> bool {
+        std::fs::read(&config.node.passwd.0).is_ok_and(|text| user(&text, name).is_some())
+    }
+
     /// The user that a role changes to, if it does.
     pub fn user(&self, role: Role) -> Option<User> {
         let at = NAMES.iter().position(|(named, _)| *named == role)?;
