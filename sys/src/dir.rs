@@ -271,6 +271,34 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_given_with_its_plain_files_and_nothing_that_a_link_or_a_second_name_leads_to() {
+        use std::os::unix::fs::MetadataExt;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: giving files away needs root");
+            return;
+        }
+        let (whole, _) = folder();
+        let (own, outside) = (whole.path().join("own"), whole.path().join("outside"));
+        std::fs::create_dir(&own).unwrap();
+        for path in [&outside, &own.join("plain"), &whole.path().join("twin")] {
+            std::fs::write(path, "").unwrap();
+        }
+        symlink(&outside, own.join("link")).unwrap();
+        std::fs::hard_link(whole.path().join("twin"), own.join("second")).unwrap();
+        let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
+        for uid in [20300, 20301, 0] {
+            give(&own, uid, uid).unwrap();
+            assert_eq!((owner(&own), owner(&own.join("plain"))), (uid, uid));
+            assert_eq!((owner(&outside), owner(&own.join("second")), owner(&own.join("link"))), (0, 0, 0));
+        }
+        // The naive twin: chown(2) by path gives away what the link leads to.
+        std::os::unix::fs::chown(own.join("link"), Some(20300), None).unwrap();
+        assert_eq!(owner(&outside), 20300);
+        symlink(&own, whole.path().join("way")).unwrap();
+        assert!(give(&whole.path().join("way"), 20300, 20300).is_err());
+    }
+
+    #[test]
     fn a_link_on_the_way_is_an_error_where_the_naive_twin_reads_through_it() {
         let (path, dir) = folder();
         let outside = tempfile::tempdir().unwrap();

@@ -254,3 +254,43 @@ fn program(calls: &[Call], mismatch: SeccompAction, matched: SeccompAction) -> R
     let filter = SeccompFilter::new(rules, mismatch, matched, arch).map_err(|e| e.to_string())?;
     filter.try_into().map_err(|e: seccompiler::BackendError| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sandbox() -> Sandbox {
+        let none = CapabilitySet::empty();
+        let calls = Calls::Only(calls::basic());
+        Sandbox { user: None, capabilities: none, bounding: none, files: None, calls, threads_max: None, visible: true }
+    }
+
+    /// What it does to a process is tested with the roles, as processes of their own (`tests/tests/roles.rs`).
+    #[test]
+    fn a_process_with_several_threads_keeps_its_rights_and_is_told() {
+        let wait = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let other = wait.clone();
+        let thread = std::thread::spawn(move || other.wait());
+        let mut told = Vec::new();
+        let error = sandbox().apply(&mut |missing| told.push(missing)).unwrap_err();
+        assert!(error.to_string().contains("one thread") && told.is_empty(), "{error}");
+        assert!(!rustix::thread::no_new_privs().unwrap());
+        wait.wait();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn every_list_becomes_a_filter_and_a_call_without_condition_wins() {
+        let groups = [calls::basic(), calls::speak(), calls::look(), calls::keep(), calls::answer(), calls::never()];
+        for group in groups.into_iter().chain([calls::connect(calls::LOCAL), calls::connect(calls::INTERNET)]) {
+            program(&group, SeccompAction::Errno(1), SeccompAction::Allow).unwrap();
+        }
+        let both = [calls::basic(), calls::load()].concat();
+        let alone = |calls: &[Call]| {
+            let mmap: Vec<Call> = calls.iter().filter(|call| call.name == "mmap").cloned().collect();
+            program(&mmap, SeccompAction::Errno(1), SeccompAction::Allow).unwrap()
+        };
+        assert_eq!(alone(&both), alone(&calls::load()));
+        assert_ne!(alone(&both), alone(&calls::basic()));
+    }
+}

@@ -129,7 +129,8 @@ impl Bed {
 
     fn hikeshi_toml(&self) -> String {
         let p = self.folder.path().display();
-        let smtp = self.sink.address();
+        // A name, so that the desk looks it up with its few rights.
+        let smtp = format!("localhost:{}", self.sink.address().port());
         format!(
             "mode = \"enforce\"\n\
              [node]\ntenant_uids = \"{UID0}-{}\"\npasswd = \"{p}/hk/etc/passwd\"\naccounts_dir = \"{p}/hk/etc/accounts.d\"\n\

@@ -202,7 +202,6 @@ impl Rights {
                 ]));
                 let calls = only([
                     calls::basic(),
-                    calls::speak(),
                     calls::look(),
                     calls::answer(),
                     calls::connect(calls::INTERNET),
@@ -287,9 +286,13 @@ impl Rights {
             Calls::Only(calls) => (true, calls),
             Calls::AllBut(calls) => (false, calls),
         };
-        let mut names: Vec<&'static str> = calls.iter().map(|call| call.name).collect();
+        let mut names: Vec<String> = calls.iter().map(|call| call.name.to_owned()).collect();
         names.sort_unstable();
         names.dedup();
+        for name in &mut names {
+            let unconditional = calls.iter().any(|call| call.name == *name && call.ways.is_empty());
+            name.push_str(if unconditional { "" } else { "*" });
+        }
         let capabilities = if self.unprivileged { CapabilitySet::empty() } else { self.sandbox.capabilities };
         Row {
             role: self.name,
@@ -336,8 +339,8 @@ pub struct Row {
     pub write: Option<Vec<PathBuf>>,
     /// Whether `calls` are all that can be made, or all that cannot.
     pub only: bool,
-    /// System calls.
-    pub calls: Vec<&'static str>,
+    /// System calls; with a star those of which only some arguments are meant.
+    pub calls: Vec<String>,
     /// Sockets.
     pub sockets: &'static str,
 }
@@ -412,4 +415,103 @@ pub fn attempts(role: Role, config: &Config, target: Option<&Path>) -> Vec<Attem
     }
     all.push(Shell);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use expect_test::expect_file;
+
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let user = |uid| User { uid, gid: uid };
+        let users = Users { start: 0, found: Ok([user(1), user(2), user(3)]) };
+        let config = Config::default();
+        let role = |role| Rights::of(role, &config, &Clock::System, &users).row();
+        Role::ALL.map(role).into_iter().chain([Rights::of_parent(&config, &users).row()]).collect()
+    }
+
+    /// The page. `UPDATE_EXPECT=1 cargo test -p hikeshi` writes it anew.
+    #[test]
+    fn the_page_of_roles_says_what_the_code_does() {
+        let mut page = String::from(
+            "# What each role may\n\nMade from `hikeshi/src/role/rights.rs` by its test; \
+             `tests/tests/roles.rs` holds it against running roles. Why it is so:\n\
+             [decision 7](decisions/0007-rights-of-roles.md). Of all: no new privileges, no core file, no ambient or \
+             inheritable\ncapability, not visible to a debugger, no supplementary group where the uid is the role's own.\n",
+        );
+        let list = |items: &[String]| match items {
+            [] => "none".to_owned(),
+            items => items.join(", "),
+        };
+        let paths = |items: &Option<Vec<PathBuf>>, none: &str| match items {
+            None => none.to_owned(),
+            Some(items) => list(&items.iter().map(|p| p.display().to_string()).collect::<Vec<_>>()),
+        };
+        for row in rows() {
+            let uid = match NAMES.iter().find(|(role, _)| role.name() == row.role) {
+                Some((_, name)) => format!("`{name}`"),
+                None => "root".to_owned(),
+            };
+            let calls = if row.only { "System calls, these alone" } else { "System calls, all but" };
+            let (no_read, no_write) = match row.only {
+                true => ("whatever its uid and capabilities can", "nothing; opens without a flag that writes"),
+                false => ("whatever its uid and capabilities can", "the same"),
+            };
+            writeln!(page, "\n## {}\n\n| | |\n|---|---|\n| Uid | {uid} |", row.role).unwrap();
+            writeln!(page, "| Capabilities | {} |", list(&row.capability_names)).unwrap();
+            writeln!(page, "| Programs that it starts, at most | {} |", list(&row.bounding_names)).unwrap();
+            writeln!(page, "| Reads | {} |", paths(&row.read, no_read)).unwrap();
+            writeln!(page, "| Writes | {} |", paths(&row.write, no_write)).unwrap();
+            writeln!(page, "| Sockets | {} |", row.sockets).unwrap();
+            writeln!(page, "| {calls} (* with some arguments) | {} |", list(&row.calls)).unwrap();
+        }
+        expect_file!["../../../docs/roles.md"].assert_eq(&page);
+    }
+
+    #[test]
+    fn the_unit_gives_what_the_roles_keep_and_no_more() {
+        let unit = include_str!("../../../packaging/hikeshi.service");
+        let given = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+        let mut given: Vec<&str> = given.split(' ').collect();
+        let mut kept = words(STARTED);
+        given.sort_unstable();
+        kept.sort_unstable();
+        assert_eq!(given, kept);
+    }
+
+    #[test]
+    fn users_are_taken_when_all_three_are_there_and_apart_from_root_and_tenants() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |passwd: &str, mode: u32| {
+            let path = folder.path().join("passwd");
+            std::fs::write(&path, passwd).unwrap();
+            std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let at = folder.path().display();
+            let text = format!(
+                "[node]\npasswd = \"{at}/passwd\"\ntenant_uids = \"2000-2999\"\n\
+                 [paths]\nstate = \"{at}/state\"\nrun = \"{at}/run\"\netc = \"{at}\"\n"
+            );
+            Users::look_up(&Config::parse(Path::new("t.toml"), &text).unwrap())
+        };
+        let table = |sense: u32, core: u32, desk: u32| {
+            let line = |name, uid| format!("hikeshi-{name}:x:{uid}:{}::/:/bin/false\n", uid + 1);
+            line("sense", sense) + &line("core", core) + &line("desk", desk)
+        };
+        let found = check(&table(991, 992, 993), 0o711).unwrap();
+        assert_eq!(found[1], User { uid: 992, gid: 993 });
+        let refused = [
+            (check("root:x:0:0::/root:/bin/sh\n", 0o711), "hikeshi setup"),
+            (check(&table(991, 992, 991), 0o711), "same uid"),
+            (check(&table(991, 0, 993), 0o711), "root's or a tenant's"),
+            (check(&table(991, 992, 2500), 0o711), "root's or a tenant's"),
+            (check(&table(991, 992, 993), 0o700), "chmod o+x"),
+        ];
+        for (result, why) in refused {
+            let said = result.unwrap_err();
+            assert!(said.contains(why) && said.contains("the roles keep root's uid"), "{said}");
+        }
+    }
 }

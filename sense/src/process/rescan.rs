@@ -341,3 +341,78 @@ fn exe_hash(proc_dir: &OwnedFd, exe: &str) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{ResolveFlags, openat2};
+
+    use super::*;
+
+    /// The kernel's own walk is the measure.
+    #[test]
+    fn a_walk_ends_where_the_kernels_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("home/a/b")).unwrap();
+        std::fs::write(root.join("home/a/b/file"), "").unwrap();
+        std::fs::write(root.join("outside"), "").unwrap();
+        for (link, to) in [
+            ("home/in", "a/b"),
+            ("home/up", "a/../a/b/.."),
+            ("home/out", "../outside"),
+            ("home/absolute", "/home/a"),
+            ("home/loop", "loop"),
+            ("home/a/back", "../in/file"),
+            ("home/gone", "nowhere"),
+        ] {
+            symlink(to, root.join(link)).unwrap();
+        }
+        let paths = [
+            "a/b/file",
+            "in",
+            "in/file",
+            "in/",
+            "up/b/file",
+            "out",
+            "out/x",
+            "absolute/b/file",
+            "loop",
+            "loop/x",
+            "a/back",
+            "a/back/x",
+            "gone",
+            "gone/x",
+            "..",
+            "../home/a",
+            "a/../../outside",
+            "a/b/file/x",
+            ".",
+            "a/./b",
+            "nowhere",
+            "",
+        ];
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let kinds = [
+            (Links::Beneath, ResolveFlags::BENEATH),
+            (Links::None, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS),
+            (Links::InRoot, ResolveFlags::IN_ROOT),
+        ];
+        for (links, resolve) in kinds {
+            let top = open_dir(&root.join(if links == Links::InRoot { "." } else { "home" })).unwrap();
+            for path in paths {
+                let path = if links == Links::InRoot { format!("home/{path}") } else { path.to_owned() };
+                // With a root folder the last link is followed: it is the home itself.
+                let flags = if links == Links::InRoot { flags - OFlags::NOFOLLOW } else { flags };
+                if path.is_empty() || (path.ends_with('/') && links != Links::InRoot) {
+                    continue; // not a path that anything was captured at
+                }
+                let inode = |fd: OwnedFd| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+                let ours = walk(top.try_clone().unwrap(), path.as_bytes(), links).and_then(inode);
+                let kernels = openat2(&top, &path, flags, Mode::empty(), resolve).and_then(inode);
+                assert_eq!(ours, kernels, "{path}");
+            }
+        }
+    }
+}

@@ -60,6 +60,8 @@ fn plain(calls: &[Named]) -> Vec<Call> {
 pub fn basic() -> Vec<Call> {
     let bits = |mask: i32, value: i32| Test::Bits { mask: mask as u64, value: value as u64 };
     let either = |argument: u8, values: &[u64]| values.iter().map(|v| vec![(argument, Test::Is(*v))]).collect();
+    // No owner of a descriptor, who is sent signals.
+    const FLAGS: [i32; 5] = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     let mut calls = plain(named![
         SYS_brk,
         SYS_munmap,
@@ -100,7 +102,6 @@ pub fn basic() -> Vec<Call> {
         SYS_epoll_ctl,
         SYS_epoll_pwait,
         SYS_eventfd2,
-        SYS_fcntl,
         SYS_lseek,
         SYS_read,
         SYS_readv,
@@ -117,9 +118,13 @@ pub fn basic() -> Vec<Call> {
         // It ends by abort(3), which is a signal to itself.
         Call::when(("tgkill", libc::SYS_tgkill), either(0, &[std::process::id().into()])),
         Call::when(("prlimit64", libc::SYS_prlimit64), either(0, &[0])),
+        Call::when(("fcntl", libc::SYS_fcntl), either(1, &FLAGS.map(|command| command as u64))),
         Call::when(("prctl", libc::SYS_prctl), either(0, &[libc::PR_SET_NAME as u64, libc::PR_GET_NAME as u64])),
-        // Whether a stream is a terminal, and whether reading waits.
-        Call::when(("ioctl", libc::SYS_ioctl), either(1, &[libc::TCGETS, libc::FIONBIO, libc::FIOCLEX])),
+        // Whether a stream is a terminal, whether reading waits, how much there is to read.
+        Call::when(
+            ("ioctl", libc::SYS_ioctl),
+            either(1, &[libc::TCGETS, libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX]),
+        ),
     ]);
     calls
 }
@@ -162,7 +167,10 @@ fn look_only() -> Vec<Call> {
 
 /// What a database does in its own folder; Landlock says which that is.
 pub fn keep() -> Vec<Call> {
+    const LOCKS: [i32; 3] = [libc::F_GETLK, libc::F_SETLK, libc::F_SETLKW];
     let mut calls = look_only();
+    let locks = LOCKS.iter().map(|command| vec![(1, Test::Is(*command as u64))]);
+    calls.push(Call::when(("fcntl", libc::SYS_fcntl), locks.collect()));
     calls.extend(plain(named![
         SYS_openat,
         SYS_close,
@@ -204,10 +212,10 @@ pub fn answer() -> Vec<Call> {
     ])
 }
 
-/// New sockets of these families, and connecting them.
+/// New sockets of these families, connecting them, and writing to them as to files (which cannot be opened for it).
 pub fn connect(families: &[i32]) -> Vec<Call> {
     let ways = families.iter().map(|family| vec![(0, Test::Is(*family as u64))]).collect();
-    let mut calls = plain(named![SYS_connect, SYS_bind, SYS_sendmmsg, SYS_recvmmsg]);
+    let mut calls = plain(named![SYS_connect, SYS_bind, SYS_sendmmsg, SYS_recvmmsg, SYS_write, SYS_writev, SYS_close]);
     calls.push(Call::when(("socket", libc::SYS_socket), ways));
     calls
 }
