@@ -301,6 +301,7 @@ impl Bed {
             let up = |r: &Value| r[1] == true;
             status["roles"].as_array().is_some_and(|r| r.len() == 4 && r.iter().all(up)) && status["accounts"] == 3
         });
+        assert_eq!(self.json(&["status"])["unprotected"], serde_json::json!([]), "the roles have rights to spare");
     }
 
     /// The one incident, once everything it called for holds.

@@ -207,7 +207,16 @@ fn running_roles_have_the_rights_that_the_table_says_and_no_others() {
                 assert_eq!(has["Groups"], "", "{role}");
             }
         }
-        assert!(threads <= 64, "{role} has {threads} threads");
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let limit = |name: &str| {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(limit("Max core file size"), ["0", "0"], "{role}");
+        if uid != 0 {
+            assert_eq!(limit("Max processes"), ["64", "64"], "{role}");
+            assert!(threads < 32, "{role} has {threads} threads");
+        }
     }
 }
 
@@ -369,11 +378,15 @@ fn roles_without_their_users_run_and_say_what_is_missing() {
     // The users come, and what the core has stored is theirs; they go, and it is root's again.
     for (passwd, owner) in [(&users, OWN[1]), (&without, 0)] {
         drop(Node { folder: tempfile::tempdir().unwrap(), serve: node.serve.take() });
+        // Root reads the store while nobody writes it: what SQLite makes for that is the core's too.
+        assert!(node.run(&["incident", "list"]).status.success());
         std::fs::write(node.path("etc/passwd"), passwd).unwrap();
         node.serve();
-        for name in ["state/core", "state/core/hikeshi.db"] {
-            let meta = std::fs::metadata(node.path(name)).unwrap();
-            assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), owner, "{name}");
+        assert!(node.run(&["incident", "list"]).status.success());
+        let files = std::fs::read_dir(node.path("state/core")).unwrap().map(|entry| entry.unwrap().path());
+        for path in files.chain([node.path("state/core")]) {
+            let meta = std::fs::metadata(&path).unwrap();
+            assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), owner, "{}", path.display());
         }
     }
 }
