@@ -15,6 +15,9 @@ use sys::socket::Connection;
 /// Pause between two tries to reach a role.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// Pause after somebody else listened there: it is said each time.
+const FOREIGN: Duration = Duration::from_secs(5);
+
 /// Longest wait for a role that does not read.
 const STUCK: Duration = Duration::from_secs(5);
 
@@ -25,9 +28,9 @@ pub struct Line {
 }
 
 impl Line {
-    /// Opens a line to the role that listens at `path`. `up` and `heard` make queue entries out of a new
+    /// Opens a line to the role that listens at `path` under this uid; another uid is no role. `up` and `heard` make queue entries out of a new
     /// connection, a packet, and the end of a connection (`None`).
-    pub fn open<T, Q>(path: PathBuf, queue: SyncSender<Q>, event: fn(Heard<T>) -> Q) -> Line
+    pub fn open<T, Q>(path: PathBuf, uid: u32, queue: SyncSender<Q>, event: fn(Heard<T>) -> Q) -> Line
     where
         T: DeserializeOwned + Send + 'static,
         Q: Send + 'static,
@@ -40,6 +43,10 @@ impl Line {
                     std::thread::sleep(AGAIN);
                     continue;
                 };
+                if !crate::role::is_from(&connection, uid) {
+                    std::thread::sleep(FOREIGN);
+                    continue;
+                }
                 let Ok(writer) = connection.try_clone() else { continue };
                 // A role that does not read for so long is stuck: the core never waits for it.
                 let _ = writer.set_send_timeout(Some(STUCK));

@@ -222,6 +222,36 @@ fn folder_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
+/// Gives a folder of ours and the plain files in it to a uid that has been, or will be, their only user.
+///
+/// While it happens the folder is root's, so its present user cannot exchange a name; a link, a file with a second
+/// name and everything that is no plain file are left as they are. Errors: the folder is a link, or those of
+/// fchown(2). May be repeated; after a kill the next one ends right.
+pub fn give(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    use rustix::fs::{Gid, Uid, fchown, fstat, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = openat(CWD, folder, flags, Mode::empty())?;
+    let now = fstat(&held)?;
+    if (now.st_uid, now.st_gid) == (uid, gid) {
+        return Ok(());
+    }
+    fchown(&held, Some(Uid::ROOT), Some(Gid::ROOT))?;
+    for entry in rustix::fs::Dir::read_from(&held)? {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Looked at before it is opened, because opening a device can do something.
+        let name = entry?.file_name().to_owned();
+        let plain = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
+        if !plain(&rustix::fs::statat(&held, &name, AtFlags::SYMLINK_NOFOLLOW)?) {
+            continue;
+        }
+        let file = openat(&held, &name, flags, Mode::empty())?;
+        if plain(&fstat(&file)?) {
+            fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+    }
+    Ok(fchown(&held, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
 /// A relative path of plain components, or an error that says what is wrong with it.
 pub(crate) fn checked(name: &[u8]) -> io::Result<&[u8]> {
     let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part != UNFINISHED.as_bytes() && part.len() <= 255;
@@ -264,6 +294,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = Dir::open_own(folder.path()).unwrap();
         (folder, dir)
+    }
+
+    #[test]
+    fn a_folder_is_given_with_its_plain_files_and_nothing_that_a_link_or_a_second_name_leads_to() {
+        use std::os::unix::fs::MetadataExt;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: giving files away needs root");
+            return;
+        }
+        let (whole, _) = folder();
+        let (own, outside) = (whole.path().join("own"), whole.path().join("outside"));
+        std::fs::create_dir(&own).unwrap();
+        for path in [&outside, &own.join("plain"), &whole.path().join("twin")] {
+            std::fs::write(path, "").unwrap();
+        }
+        symlink(&outside, own.join("link")).unwrap();
+        std::fs::hard_link(whole.path().join("twin"), own.join("second")).unwrap();
+        let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
+        for uid in [20300, 20301, 0] {
+            give(&own, uid, uid).unwrap();
+            assert_eq!((owner(&own), owner(&own.join("plain"))), (uid, uid));
+            assert_eq!((owner(&outside), owner(&own.join("second")), owner(&own.join("link"))), (0, 0, 0));
+        }
+        // The naive twin: chown(2) by path gives away what the link leads to.
+        std::os::unix::fs::chown(own.join("link"), Some(20300), None).unwrap();
+        assert_eq!(owner(&outside), 20300);
+        symlink(&own, whole.path().join("way")).unwrap();
+        assert!(give(&whole.path().join("way"), 20300, 20300).is_err());
     }
 
     #[test]

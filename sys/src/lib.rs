@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod dir;
 pub mod file;
 pub mod process;
+pub mod sandbox;
 pub mod socket;
 pub mod swap;
 pub mod tenant;

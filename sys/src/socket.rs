@@ -21,6 +21,8 @@ use serde::de::DeserializeOwned;
 
 /// Most descriptors that one packet carries.
 pub const FDS_MAX: usize = 32;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 16;
 /// Largest packet in bytes (the same 64 KiB that `model` promises).
 pub const PACKET_MAX: usize = 64 * 1024;
 
@@ -48,16 +50,29 @@ impl Listener {
     /// It is bound under a second name and renamed, so nobody can connect before the mode is right. The folder
     /// must belong to us alone. Errors: those of bind(2), chmod(2), rename(2); a path over 100 bytes.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Listener> {
+        Listener::bind_for(path, mode, None)
+    }
+
+    /// The same for a group, which then may connect if `mode` says so.
+    pub fn bind_for(path: &Path, mode: u32, group: Option<u32>) -> io::Result<Listener> {
         let mut fresh = path.as_os_str().to_owned();
         fresh.push(".new");
         let fresh = PathBuf::from(fresh);
         let _ = std::fs::remove_file(&fresh);
         let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         rustix::net::bind(&fd, &SocketAddrUnix::new(&fresh)?)?;
+        if let Some(group) = group {
+            rustix::fs::chown(&fresh, None, Some(rustix::fs::Gid::from_raw(group)))?;
+        }
         chmod(&fresh, Mode::from_raw_mode(mode))?;
-        rustix::net::listen(&fd, 16)?;
+        rustix::net::listen(&fd, BACKLOG)?;
         std::fs::rename(&fresh, path)?;
         Ok(Listener { fd, path: path.to_owned() })
+    }
+
+    /// Peers see the uid that listened (unix(7), SO_PEERCRED): after a change of uid it is told anew.
+    pub fn listen_again(&self) -> io::Result<()> {
+        Ok(rustix::net::listen(&self.fd, BACKLOG)?)
     }
 
     /// Where it listens.

@@ -22,6 +22,8 @@ use tests::rig::program;
 const TENANTS: [&str; 3] = ["bd1", "bd2", "bd3"];
 const UID0: u32 = 20501;
 const PORTS: u16 = 17800;
+/// Uids of sense, core and desk.
+const ROLES: [u32; 3] = [20511, 20512, 20513];
 /// The one that is hijacked, and his guilty site.
 const HIJACKED: &str = "bd2";
 const GUILTY: &str = "site.bd2.test";
@@ -89,6 +91,12 @@ impl Bed {
         for name in ["hk/etc/accounts.d", "hk/state", "hk/run"] {
             std::fs::create_dir_all(bed.path(name)).unwrap();
         }
+        // The roles' users are in a table of the bed's own, so that `setup` makes none on this machine.
+        let mut passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        for (name, uid) in ["hikeshi-sense", "hikeshi-core", "hikeshi-desk"].iter().zip(ROLES) {
+            passwd += &format!("{name}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n");
+        }
+        std::fs::write(bed.path("hk/etc/passwd"), passwd).unwrap();
         std::fs::write(bed.path("hk/etc/hikeshi.toml"), bed.hikeshi_toml()).unwrap();
         std::fs::write(bed.path("hk/etc/accounts.d/bed.toml"), bed.accounts_toml()).unwrap();
         Some(bed)
@@ -121,10 +129,11 @@ impl Bed {
 
     fn hikeshi_toml(&self) -> String {
         let p = self.folder.path().display();
-        let smtp = self.sink.address();
+        // A name, so that the desk looks it up with its few rights.
+        let smtp = format!("localhost:{}", self.sink.address().port());
         format!(
             "mode = \"enforce\"\n\
-             [node]\ntenant_uids = \"{UID0}-{}\"\naccounts_dir = \"{p}/hk/etc/accounts.d\"\n\
+             [node]\ntenant_uids = \"{UID0}-{}\"\npasswd = \"{p}/hk/etc/passwd\"\naccounts_dir = \"{p}/hk/etc/accounts.d\"\n\
              [web]\nnginx = \"{p}/etc/nginx.conf\"\napache = [\"{p}/etc/apache.conf\"]\n\
              [mail]\npostfix_config_dir = \"{p}/etc/postfix\"\nlog = \"{p}/log/mail.log\"\nlog_is_guarded = true\n\
              hold_file = \"{p}/hk/etc/postfix-hold\"\n\
@@ -292,6 +301,7 @@ impl Bed {
             let up = |r: &Value| r[1] == true;
             status["roles"].as_array().is_some_and(|r| r.len() == 4 && r.iter().all(up)) && status["accounts"] == 3
         });
+        assert_eq!(self.json(&["status"])["unprotected"], serde_json::json!([]), "the roles have rights to spare");
     }
 
     /// The one incident, once everything it called for holds.

@@ -23,6 +23,8 @@ struct Shown {
     /// Virtual hosts that cannot be closed because the gate's line is missing.
     without_gate: Vec<String>,
     unclear: Vec<Unclear>,
+    /// Restrictions of our own roles that are not in force.
+    unprotected: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +51,7 @@ pub fn status(common: &Common) -> Answer {
         cannot_be_seen: Vec::new(),
         without_gate: without_gate(&config),
         unclear: Vec::new(),
+        unprotected: crate::role::rights::missing(&config),
     };
     match ask::ask(&config, &ToCore::Status) {
         Ok(FromCore::Status { roles, blind, unclear, accounts, .. }) => {
@@ -150,6 +153,7 @@ fn show(shown: &Shown) {
     list("Waits for a person", &shown.waits_for_a_person);
     list("Cannot be seen", &shown.cannot_be_seen);
     list("Without gate, cannot be closed (`hikeshi setup`)", &shown.without_gate);
+    list("Hikeshi itself is less protected", &shown.unprotected);
     let unclear: Vec<String> = shown.unclear.iter().map(|u| format!("{}: {}", u.subject, u.why)).collect();
     list("Ownership unclear", &unclear);
 }

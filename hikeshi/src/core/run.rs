@@ -1,6 +1,5 @@
 //! The core's loop: one queue, one thread that decides; everything else only brings and takes packets.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,9 @@ use crate::clock::{Clock, Steady};
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
 use crate::link::{Heard, Line, Sent};
+use crate::role::Role;
+use crate::role::rights::{Rights, User, Users};
+use crate::role::serve::make_folder;
 
 /// Evidence and letters are kept so long after they were made, at the most (design: 42 days of watch, then 30).
 pub const EVIDENCE_KEPT: Span = Span::days(90);
@@ -45,17 +47,33 @@ pub enum Heap {
 }
 
 /// Runs the core until its queue ends. `run` is the folder of the role sockets.
-pub fn run(config: Config, clock: Clock) -> Answer {
+pub fn run(config: Config, clock: Clock, users: &Users, rights: &Rights) -> Answer {
     let run = config.paths.run.0.clone();
+    let folder = config.paths.state.0.join("core");
+    make_folder(&folder, 0o700)?;
+    if users.start == 0 {
+        let user = users.user(Role::Core).unwrap_or(User { uid: 0, gid: 0 });
+        sys::dir::give(&folder, user.uid, user.gid).map_err(|e| {
+            CommandError::failure(format!(
+                "{} cannot be given to the core: {e}; look at what is in it",
+                folder.display()
+            ))
+        })?;
+    }
+    let path = run.join("core.sock");
+    let listener = Listener::bind(&path, 0o600).map_err(|e| {
+        CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display()))
+    })?;
+    rights.enter()?;
     let store = Store::open(config.store()).map_err(store_failed)?;
     let (sender, queue) = sync_channel(256);
     let lines = Lines {
-        act: Line::open(run.join("act.sock"), sender.clone(), Heap::Act),
-        sense: Line::open(run.join("sense.sock"), sender.clone(), Heap::Sense),
-        desk: Line::open(run.join("desk.sock"), sender.clone(), Heap::Desk),
+        act: Line::open(run.join("act.sock"), users.uid(Role::Act), sender.clone(), Heap::Act),
+        sense: Line::open(run.join("sense.sock"), users.uid(Role::Sense), sender.clone(), Heap::Sense),
+        desk: Line::open(run.join("desk.sock"), users.uid(Role::Desk), sender.clone(), Heap::Desk),
     };
-    let mut core = Core::begin(store, config, clock, lines).map_err(store_failed)?;
-    listen(&run.join("core.sock"), sender)?;
+    let mut core = Core::begin(store, config, clock, lines, users.start == 0).map_err(store_failed)?;
+    hear_commands(listener, users.start, sender);
     core.serve(queue)
 }
 
@@ -63,11 +81,8 @@ fn store_failed(error: StoreError) -> CommandError {
     CommandError::failure(error.to_string())
 }
 
-/// Accepts commands of the same uid or root, one packet and its answer a connection.
-fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
-    let listener = Listener::bind(path, 0o600).map_err(|e| {
-        CommandError::failure(format!("cannot listen at {}: {e}; is another `hikeshi serve` running?", path.display()))
-    })?;
+/// Accepts commands of the uid that started us, one packet and its answer a connection.
+fn hear_commands(listener: Listener, uid: u32, queue: SyncSender<Heap>) {
     std::thread::spawn(move || {
         loop {
             let connection = match listener.accept() {
@@ -78,7 +93,7 @@ fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
                     continue;
                 }
             };
-            if !crate::role::is_trusted(&connection) || connection.set_recv_timeout(Some(PATIENCE)).is_err() {
+            if !crate::role::is_from(&connection, uid) || connection.set_recv_timeout(Some(PATIENCE)).is_err() {
                 continue;
             }
             match connection.recv_value::<ToCore>() {
@@ -91,15 +106,14 @@ fn listen(path: &Path, queue: SyncSender<Heap>) -> Result<(), CommandError> {
             }
         }
     });
-    Ok(())
 }
 
 impl Core {
     /// Rebuilds everything from the store.
-    fn begin(store: Store, config: Config, clock: Clock, lines: Lines) -> Result<Core, StoreError> {
+    fn begin(store: Store, config: Config, clock: Clock, lines: Lines, root: bool) -> Result<Core, StoreError> {
         let started = clock.now();
         let mut policy = config.policy();
-        if !rustix::process::geteuid().is_root() && !clock.is_told() && policy.mode != Mode::Observe {
+        if !root && !clock.is_told() && policy.mode != Mode::Observe {
             tracing::warn!("without root nothing can be done: observing, whatever the configuration says");
             policy.mode = Mode::Observe;
         }

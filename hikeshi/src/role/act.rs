@@ -6,18 +6,20 @@ use std::path::Path;
 
 use act::{Actor, Budgets, NetConfig, PostfixConfig, Reach, SystemClock};
 use model::{Hash, Moment};
-use sys::socket::{Connection, Listener};
+use sys::socket::Connection;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
+use crate::role::rights::{Rights, Users};
 use crate::role::serve::make_folder;
+use crate::role::{Role, listen};
 
 /// Serves until the process ends. With `hand`, only processes that are handed over there may be touched.
-pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
+pub fn run(config: Config, clock: Clock, hand: Option<RawFd>, users: &Users, rights: &Rights) -> Answer {
     let path = config.paths.run.0.join("act.sock");
     let hands = hand.map(Connection::inherited).transpose()?;
-    let parts = config.act(hands.is_some());
+    let parts = config.act(hands.is_some(), users);
     make_folder(&parts.state_dir, 0o700)?;
     make_folder(&parts.gate_dir, 0o711)?;
     for folder in parts.quarantine_dirs.iter().filter(|folder| is_ours(folder.parent())) {
@@ -25,8 +27,8 @@ pub fn run(config: Config, clock: Clock, hand: Option<RawFd>) -> Answer {
     }
     let failed = |e: std::io::Error| CommandError::failure(format!("act cannot begin: {e}"));
     let mut actor = Actor::open_with(parts, Box::new(Told(clock)), Box::new(|_| ())).map_err(failed)?;
-    let listener = Listener::bind(&path, 0o600)
-        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = listen(&path, users)?;
+    rights.enter()?;
     act::serve(&listener, &mut actor, hands, || true)?;
     Ok(Exit::Ok)
 }
@@ -45,7 +47,7 @@ impl act::Clock for Told {
 
 impl Config {
     /// What `act` may touch and where. `handed`: a demo or story, where nothing but what is handed over may be.
-    fn act(&self, handed: bool) -> act::Config {
+    fn act(&self, handed: bool, users: &Users) -> act::Config {
         let range = &self.node.tenant_uids;
         let state = &self.paths.state.0;
         let own = state.parent().unwrap_or(state);
@@ -83,7 +85,7 @@ impl Config {
             }),
             logins: if handed { act::LoginConfig::default() } else { self.logins() },
             disarmed: self.disarmed(),
-            core_uids: vec![rustix::process::geteuid().as_raw()],
+            core_uids: vec![users.uid(Role::Core)],
         }
     }
 

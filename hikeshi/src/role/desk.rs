@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use model::packet::ToDesk;
 use model::{Delivery, IntentId, Outcome, Seen};
-use sys::socket::{Connection, Listener};
+use sys::socket::Connection;
 
 use crate::config::Config;
 use crate::exit::{Answer, CommandError};
-use crate::role::is_trusted;
+use crate::role::rights::{Rights, Users};
+use crate::role::{Role, is_from, listen};
 
 /// Letters that left and are remembered.
 const REMEMBERED: usize = 1000;
@@ -22,17 +23,18 @@ const REMEMBERED: usize = 1000;
 type Busy = Arc<Mutex<BTreeSet<IntentId>>>;
 
 /// Serves the core until the process ends.
-pub fn run(config: Config) -> Answer {
+pub fn run(config: Config, users: &Users, rights: &Rights) -> Answer {
     let path = config.paths.run.0.join("desk.sock");
-    let listener = Listener::bind(&path, 0o600)
-        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = listen(&path, users)?;
+    rights.enter()?;
+    listener.listen_again()?;
     let core: Arc<Mutex<Option<Connection>>> = Arc::default();
     let busy: Busy = Arc::default();
     let letters = worker(&config, core.clone(), busy.clone());
     let probes = worker(&config, core.clone(), busy.clone());
     loop {
         let connection = listener.accept()?;
-        if !is_trusted(&connection) {
+        if !is_from(&connection, users.uid(Role::Core)) {
             continue;
         }
         *core.lock().expect("no panic holds this lock") = Some(connection.try_clone()?);

@@ -2,18 +2,22 @@
 
 pub mod act;
 pub mod desk;
+pub mod rights;
 pub mod sense;
 pub mod serve;
 
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use sys::socket::Connection;
+use sys::sandbox::attempt::Tried;
+use sys::socket::{Connection, Listener};
 
 use crate::cli::Common;
 use crate::clock::Clock;
-use crate::exit::Answer;
+use crate::config::Config;
+use crate::exit::{Answer, CommandError, Exit};
+use rights::{Rights, Users};
 
 /// Which role a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,6 +57,23 @@ pub struct RoleArgs {
     /// Descriptor on which pidfds are handed over; then nothing else may be touched
     #[arg(long)]
     hand: Option<RawFd>,
+    /// Do not play the role: show or try its rights
+    #[arg(long, value_enum)]
+    check: Option<Check>,
+    /// A tenant's file, for `--check`
+    #[arg(long)]
+    target: Option<PathBuf>,
+}
+
+/// What can be asked of a role's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Check {
+    /// Print the row of the table.
+    Rights,
+    /// Try what the role must never do, with its rights alone.
+    Inside,
+    /// Try the same with the rights of whoever asks.
+    Outside,
 }
 
 /// Runs a role until its end.
@@ -61,11 +82,16 @@ pub fn run(common: &Common, args: RoleArgs) -> Answer {
     sys::process::end_with_parent()?;
     let config = crate::parts::load(&common.config)?;
     let clock = Clock::from_argument(args.clock);
+    let users = Users::find(&config);
+    let rights = Rights::of(args.role, &config, &clock, &users);
+    if let Some(what) = args.check {
+        return check(what, args.role, &config, &rights, args.target.as_deref());
+    }
     match args.role {
-        Role::Act => act::run(config, clock, args.hand),
-        Role::Sense => sense::run(config, clock),
-        Role::Desk => desk::run(config),
-        Role::Core => crate::core::run(config, clock),
+        Role::Act => act::run(config, clock, args.hand, &users, &rights),
+        Role::Sense => sense::run(config, clock, &users, &rights),
+        Role::Desk => desk::run(config, &users, &rights),
+        Role::Core => crate::core::run(config, clock, &users, &rights),
     }
 }
 
@@ -85,11 +111,43 @@ fn start_log(role: &'static str) {
     }));
 }
 
-/// Whether the other end is root or our own uid; a foreign one is refused and that is said.
-pub fn is_trusted(connection: &Connection) -> bool {
-    let own = rustix::process::geteuid().as_raw();
+/// Prints the role's rights, or tries what it must never do, one line each.
+fn check(what: Check, role: Role, config: &Config, rights: &Rights, target: Option<&Path>) -> Answer {
+    if what == Check::Rights {
+        crate::cli::print::json(&rights.row())?;
+        return Ok(Exit::Ok);
+    }
+    let attempts = rights::attempts(role, config, target);
+    if what == Check::Inside {
+        rights.apply(&mut |missing| anstream::println!("missing {missing}"))?;
+    }
+    let mut allowed = 0;
+    for attempt in &attempts {
+        // The last one replaces this process when it is allowed.
+        let word = match attempt.result() {
+            Tried::Denied => "denied",
+            Tried::Absent => "absent",
+            Tried::Allowed => "ALLOWED",
+        };
+        allowed += usize::from(word == "ALLOWED");
+        anstream::println!("{word} {}", attempt.name());
+    }
+    Ok(if allowed == 0 { Exit::Ok } else { Exit::Findings })
+}
+
+/// Binds a role's socket: the core's group may connect, or our own uid alone where the core has no other.
+pub fn listen(path: &Path, users: &Users) -> Result<Listener, CommandError> {
+    let bound = match users.core_group() {
+        Some(group) => Listener::bind_for(path, 0o660, Some(group)),
+        None => Listener::bind(path, 0o600),
+    };
+    bound.map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))
+}
+
+/// Whether the other end has the uid that belongs there; a foreign one is refused and that is said.
+pub fn is_from(connection: &Connection, uid: u32) -> bool {
     match connection.peer() {
-        Ok(peer) if peer.uid == 0 || peer.uid == own => true,
+        Ok(peer) if peer.uid == uid => true,
         Ok(peer) => {
             tracing::warn!(uid = peer.uid, pid = peer.pid, "a connection of a foreign uid was refused");
             false

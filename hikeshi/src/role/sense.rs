@@ -20,13 +20,14 @@ use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
 use sense::process::{Memory, SWEEP_EVERY, Table, judge, rescan};
 use sense::snapshot::{Places, snapshot};
-use sys::socket::{Connection, Listener};
+use sys::socket::Connection;
 
 use crate::cli::inspect::{settings, trust};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError};
-use crate::role::is_trusted;
+use crate::role::rights::{Rights, Users};
+use crate::role::{Role, is_from, listen};
 
 /// Load is looked at with every so many sweeps.
 const LOAD_EVERY: u64 = 3;
@@ -50,13 +51,14 @@ const BASELINES: usize = 64;
 const UNCLEAR: usize = 100;
 
 /// Serves the core until the process ends.
-pub fn run(config: Config, clock: Clock) -> Answer {
+pub fn run(config: Config, clock: Clock, users: &Users, rights: &Rights) -> Answer {
     let path = config.paths.run.0.join("sense.sock");
-    let listener = Listener::bind(&path, 0o600)
-        .map_err(|e| CommandError::failure(format!("cannot listen at {}: {e}", path.display())))?;
+    let listener = listen(&path, users)?;
+    rights.enter()?;
+    listener.listen_again()?;
     loop {
         let connection = listener.accept()?;
-        if !is_trusted(&connection) {
+        if !is_from(&connection, users.uid(Role::Core)) {
             continue;
         }
         let (sender, orders) = channel();

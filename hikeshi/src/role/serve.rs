@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::cli::Common;
 use crate::exit::{Answer, CommandError, Exit};
 use crate::role::Role;
+use crate::role::rights::{Rights, Users};
 
 /// Shortest and longest pause before a role that ended is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -29,8 +30,14 @@ pub struct ServeArgs {}
 /// Runs until SIGTERM or SIGINT.
 pub fn serve(common: &Common, _: ServeArgs) -> Answer {
     let config = crate::parts::load(&common.config)?;
-    make_folder(&config.paths.run.0, 0o700)?;
-    make_folder(&config.paths.state.0, 0o711)?;
+    for folder in [&config.paths.run.0, &config.paths.state.0] {
+        // Each role's sockets and files have their own bits; the folders only let through.
+        make_folder(folder, 0o711)?;
+        if rustix::process::geteuid().is_root() {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
+        }
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -39,6 +46,8 @@ pub fn serve(common: &Common, _: ServeArgs) -> Answer {
         anstream::eprintln!("hikeshi: without root this only observes; `hikeshi status` says what cannot be seen");
     }
     let mut roles = Supervisor::new(&common.config, None, None)?;
+    crate::role::start_log("serve");
+    Rights::of_parent(&config, &Users::find(&config)).enter()?;
     roles.start_all()?;
     let mut told = false;
     let mut asked = Instant::now();

@@ -9,7 +9,7 @@ use model::Hash;
 
 use super::disk::{self, Looks};
 use super::record::{Record, Saved, Shelf};
-use super::{Part, Plan, SetupError, WebServer, at, edit, load, postfix, program, shelf, stripped, webs};
+use super::{Part, Plan, SetupError, WebServer, at, edit, load, postfix, program, shelf, stripped, users, webs};
 use crate::config::Config;
 
 /// What was done.
@@ -46,7 +46,7 @@ pub fn apply(config: &Config, plan: &Plan) -> Result<Done, SetupError> {
     let mut before = load(config)?;
     let own_before: Vec<(PathBuf, Option<Vec<u8>>)> =
         plan.own.iter().map(|o| (o.path.clone(), fs::read(&o.path).ok())).collect();
-    let record = remember(config, plan, &shelf, &before)?;
+    let mut record = remember(config, plan, &shelf, &before)?;
 
     let written = write(config, plan, &record, &mut done).and_then(|()| {
         servers.iter().try_for_each(|web| {
@@ -70,6 +70,7 @@ pub fn apply(config: &Config, plan: &Plan) -> Result<Done, SetupError> {
             Err(e) => done.said.push(format!("{e}; reload it by hand")),
         }
     }
+    done.said.extend(users::carry_out(config, plan, &mut record));
     finish(plan, &shelf, record)?;
     Ok(done)
 }
@@ -98,6 +99,8 @@ pub(super) fn remember(config: &Config, plan: &Plan, shelf: &Shelf, before: &Rec
         record.postfix.get_or_insert_with(|| change.before.clone());
         remember_main_cf(change, shelf, &mut record)?;
     }
+    let new = plan.users.iter().filter(|name| !plan.removes && !before.users.contains(name));
+    record.users.extend(new.cloned());
     shelf.store(&record).map_err(|e| SetupError(format!("the record of setup cannot be written: {e}")))?;
     Ok(record)
 }

@@ -25,6 +25,7 @@ pub mod panel;
 pub mod postfix;
 pub mod program;
 pub mod record;
+mod users;
 
 pub use carry_out::apply;
 
@@ -119,6 +120,8 @@ pub struct Plan {
     pub edits: Vec<Edit>,
     /// Postfix.
     pub postfix: Option<postfix::Change>,
+    /// Users of the roles that are made or taken away.
+    pub users: Vec<String>,
     /// Left alone.
     pub refused: Vec<Refused>,
     /// What to look at.
@@ -130,12 +133,19 @@ pub struct Plan {
 impl Plan {
     /// Whether the node is already as it should be.
     pub fn nothing_to_do(&self) -> bool {
-        self.own.is_empty() && self.edits.is_empty() && self.postfix.is_none() && !self.unfinished
+        self.own.is_empty()
+            && self.edits.is_empty()
+            && self.postfix.is_none()
+            && self.users.is_empty()
+            && !self.unfinished
     }
 
     /// What would be written, as unified diffs, for a person to read first.
     pub fn diff(&self) -> String {
         let mut out = String::new();
+        for name in &self.users {
+            out += &format!("{} the system user {name}\n", if self.removes { "remove" } else { "make" });
+        }
         for own in &self.own {
             let what = if own.text.is_some() { "write" } else { "remove" };
             out += &format!("{what} {}\n", own.path.display());
@@ -238,6 +248,9 @@ pub fn plan(config: &Config, texts: &Texts, only: Option<Part>) -> Result<Plan, 
         plan.own.extend(new.map(|path| OwnFile { part: Part::Postfix, path, text: Some(Vec::new()) }));
         plan.notes.extend(notes);
     }
+    if only.is_none() {
+        users::install(config, &mut plan);
+    }
     Ok(plan)
 }
 
@@ -320,6 +333,9 @@ pub fn plan_removal(config: &Config, only: Option<Part>) -> Result<Plan, SetupEr
         plan.postfix = postfix::removal(dir, hold_file, record.postfix.as_ref()).map_err(SetupError)?;
         let ours = Table::ALL.iter().map(|table| table.path(hold_file)).filter(|path| path.exists());
         plan.own.extend(ours.map(|path| OwnFile { part: Part::Postfix, path, text: None }));
+    }
+    if only.is_none() {
+        users::removal(config, &record, &mut plan);
     }
     Ok(plan)
 }

@@ -28,6 +28,9 @@ pub struct Record {
     pub files: BTreeMap<PathBuf, Saved>,
     /// How Postfix was before us.
     pub postfix: Option<Before>,
+    /// Users of the roles that we made, or were about to make.
+    #[serde(default)]
+    pub users: Vec<String>,
 }
 
 /// One file that we changed.
@@ -50,7 +53,7 @@ pub struct Saved {
 
 impl Default for Record {
     fn default() -> Self {
-        Record { version: 1, finished: true, files: BTreeMap::new(), postfix: None }
+        Record { version: 1, finished: true, files: BTreeMap::new(), postfix: None, users: Vec::new() }
     }
 }
 
@@ -124,7 +127,7 @@ impl Shelf {
                 }
             }
         }
-        if record.files.is_empty() && record.postfix.is_none() {
+        if record.files.is_empty() && record.postfix.is_none() && record.users.is_empty() {
             disk::remove(&self.record_path())?;
             let _ = fs::remove_dir(self.folder.join("originals"));
             let _ = fs::remove_dir(&self.folder);

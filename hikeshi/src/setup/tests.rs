@@ -34,7 +34,7 @@ impl Node {
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let at = folder.path().display();
         let text = format!(
-            "[web]\nnginx = \"{at}/nginx/nginx.conf\"\napache = []\n[mail]\npostfix_config_dir = \"{at}/postfix\"\n\
+            "[node]\npasswd = \"{at}/passwd\"\n[web]\nnginx = \"{at}/nginx/nginx.conf\"\napache = []\n[mail]\npostfix_config_dir = \"{at}/postfix\"\n\
              hold_file = \"{at}/etc/postfix-hold\"\n[paths]\nstate = \"{at}/state\"\netc = \"{at}/etc\"\n"
         );
         let config = Config::parse(Path::new("t.toml"), &text).unwrap();
@@ -404,9 +404,10 @@ fn a_whole_node_is_read_set_up_closed_and_left_as_it_was() {
         return;
     };
     let (b, own) = (bed.display(), Node::new());
+    fs::copy("/etc/passwd", own.path("passwd")).unwrap();
     let at = own.folder.path().display();
     let text = format!(
-        "[node]\ntenant_uids = \"20121-20122\"\n[web]\nnginx = \"{b}/etc/nginx.conf\"\napache = [\"{b}/etc/apache.conf\"]\n\
+        "[node]\ntenant_uids = \"20121-20122\"\npasswd = \"{at}/passwd\"\n[web]\nnginx = \"{b}/etc/nginx.conf\"\napache = [\"{b}/etc/apache.conf\"]\n\
          [mail]\npostfix_config_dir = \"{b}/etc/postfix\"\nhold_file = \"{at}/etc/postfix-hold\"\n\
          [paths]\nstate = \"{at}/state\"\netc = \"{at}/etc\"\n"
     );

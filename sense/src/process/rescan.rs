@@ -8,7 +8,7 @@ use model::{
     AccountEntry, Check, Checked, Evidence, FactKey, FactValue, Measure, Moment, ProcessRef, Restriction, Strength,
     Target, Verdict,
 };
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -117,15 +117,9 @@ fn captured_paths(captured: &[Evidence], account: &AccountEntry) -> Vec<String> 
 fn gone(path: &str, account: &AccountEntry, root: &Path) -> Verdict {
     let Some(bytes) = unescaped(path) else { return Verdict::NotChecked { why: "no_rights".to_owned() } };
     let home = account.home.as_bytes();
-    let (top, resolve) = if below(&bytes, home) {
-        (home, ResolveFlags::BENEATH)
-    } else {
-        (&b"/"[..], ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
-    };
-    let below_top = bytes[top.len()..].iter().skip_while(|b| **b == b'/').copied().collect::<Vec<u8>>();
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = open_dir(root, top).and_then(|dir| openat2(&dir, &below_top[..], flags, Mode::empty(), resolve));
-    match opened {
+    let (top, links) = if below(&bytes, home) { (home, Links::Beneath) } else { (&b"/"[..], Links::None) };
+    let opened = open_dir(root).and_then(|root| walk(root, top, Links::InRoot));
+    match opened.and_then(|top_dir| walk(top_dir, &bytes[top.len()..], links)) {
         Ok(_) => Verdict::Found { place: path.to_owned() },
         // A link in the way, or a way that leaves the home: what was captured no longer lies there.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Verdict::Clean { count: 1 },
@@ -133,11 +127,65 @@ fn gone(path: &str, account: &AccountEntry, root: &Path) -> Verdict {
     }
 }
 
-fn open_dir(root: &Path, top: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = openat(rustix::fs::CWD, root, flags, Mode::empty())?;
-    let top: Vec<u8> = top.iter().skip_while(|b| **b == b'/').copied().collect();
-    if top.is_empty() { Ok(root) } else { openat2(&root, &top[..], flags, Mode::empty(), ResolveFlags::IN_ROOT) }
+fn open_dir(root: &Path) -> Result<OwnedFd, Errno> {
+    openat(rustix::fs::CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What a link on the way may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// Point to a place below where the walk began.
+    Beneath,
+    /// Point anywhere; the walk's beginning is the root folder.
+    InRoot,
+    /// Nothing.
+    None,
+}
+
+/// Opens what is at `path` below `top`, without its last link. As openat2(2) would do it; that call's flags lie in
+/// memory, where the filter of this role's calls cannot see that they ask for reading alone. `..` goes back to the
+/// folder that was really passed, so nothing that is moved meanwhile leads out.
+fn walk(top: OwnedFd, path: &[u8], links: Links) -> Result<OwnedFd, Errno> {
+    /// As many links as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".").rev().map(<[u8]>::to_vec).collect()
+    };
+    let mut passed = vec![top];
+    let mut left = parts(path);
+    let mut followed = 0;
+    while let Some(part) = left.pop() {
+        if part == b".." {
+            match passed.len() {
+                1 if links == Links::InRoot => {}
+                1 => return Err(Errno::XDEV),
+                _ => drop(passed.pop()),
+            }
+            continue;
+        }
+        let here = passed.last().expect("the top stays");
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let next = openat(here, &part[..], flags, Mode::empty())?;
+        let is_link = FileType::from_raw_mode(fstat(&next)?.st_mode) == FileType::Symlink;
+        // The account's own home may be a link of root's; the last part of a path is looked at as it is.
+        if !is_link || (left.is_empty() && links != Links::InRoot) {
+            passed.push(next);
+            continue;
+        }
+        followed += 1;
+        if links == Links::None || followed > LINKS_MAX {
+            return Err(Errno::LOOP);
+        }
+        let target = readlinkat(&next, c"", Vec::new())?.into_bytes();
+        if target.starts_with(b"/") {
+            if links == Links::Beneath {
+                return Err(Errno::XDEV);
+            }
+            passed.truncate(1);
+        }
+        left.extend(parts(&target));
+    }
+    Ok(passed.pop().expect("the top stays"))
 }
 
 /// The bytes behind an escaped path (see [`printable`]); `None` when its middle was cut out.
@@ -290,6 +338,81 @@ fn exe_hash(proc_dir: &OwnedFd, exe: &str) -> Option<String> {
         }
         if total > HASHED_MAX {
             return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{ResolveFlags, openat2};
+
+    use super::*;
+
+    /// The kernel's own walk is the measure.
+    #[test]
+    fn a_walk_ends_where_the_kernels_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("home/a/b")).unwrap();
+        std::fs::write(root.join("home/a/b/file"), "").unwrap();
+        std::fs::write(root.join("outside"), "").unwrap();
+        for (link, to) in [
+            ("home/in", "a/b"),
+            ("home/up", "a/../a/b/.."),
+            ("home/out", "../outside"),
+            ("home/absolute", "/home/a"),
+            ("home/loop", "loop"),
+            ("home/a/back", "../in/file"),
+            ("home/gone", "nowhere"),
+        ] {
+            symlink(to, root.join(link)).unwrap();
+        }
+        let paths = [
+            "a/b/file",
+            "in",
+            "in/file",
+            "in/",
+            "up/b/file",
+            "out",
+            "out/x",
+            "absolute/b/file",
+            "loop",
+            "loop/x",
+            "a/back",
+            "a/back/x",
+            "gone",
+            "gone/x",
+            "..",
+            "../home/a",
+            "a/../../outside",
+            "a/b/file/x",
+            ".",
+            "a/./b",
+            "nowhere",
+            "",
+        ];
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let kinds = [
+            (Links::Beneath, ResolveFlags::BENEATH),
+            (Links::None, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS),
+            (Links::InRoot, ResolveFlags::IN_ROOT),
+        ];
+        for (links, resolve) in kinds {
+            let top = open_dir(&root.join(if links == Links::InRoot { "." } else { "home" })).unwrap();
+            for path in paths {
+                let path = if links == Links::InRoot { format!("home/{path}") } else { path.to_owned() };
+                // With a root folder the last link is followed: it is the home itself.
+                let flags = if links == Links::InRoot { flags - OFlags::NOFOLLOW } else { flags };
+                if path.is_empty() || (path.ends_with('/') && links != Links::InRoot) {
+                    continue; // not a path that anything was captured at
+                }
+                let inode = |fd: OwnedFd| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+                let ours = walk(top.try_clone().unwrap(), path.as_bytes(), links).and_then(inode);
+                let kernels = openat2(&top, &path, flags, Mode::empty(), resolve).and_then(inode);
+                assert_eq!(ours, kernels, "{path}");
+            }
         }
     }
 }
