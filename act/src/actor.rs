@@ -116,7 +116,17 @@ impl Actor {
         let mut actor =
             Actor { config, gate, ice, mail, files, cron, logins, net, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
+        actor.restore_filter();
         Ok(actor)
+    }
+
+    /// The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot be
+    /// set now shows as drift in the next list, and is ordered again.
+    fn restore_filter(&mut self) {
+        let (uids, sources) = self.wanted_net(None);
+        if let (Some(net), false) = (&self.net, uids.is_empty() && sources.is_empty()) {
+            let _ = net.set(&uids, &sources, self.clock.now());
+        }
     }
 
     /// Where the demo's pidfds go.

@@ -519,7 +519,7 @@ impl Actor {
         lines.flatten().collect()
     }
 
-    fn wanted_net(&self, except: Option<RestrictionId>) -> (Vec<u32>, Vec<(IpAddr, Moment)>) {
+    pub(crate) fn wanted_net(&self, except: Option<RestrictionId>) -> (Vec<u32>, Vec<(IpAddr, Moment)>) {
         let (mut uids, mut sources) = (Vec::new(), Vec::new());
         for held in self.book().wanted(except) {
             match &held.effect {

@@ -372,6 +372,12 @@ fn what_somebody_else_changed_is_seen_and_repaired_and_their_table_stays() {
     assert!(!holds(&mut actor));
     done(actor.handle(orders[0].clone()));
     assert!(holds(&mut actor));
+    // A reboot forgets it: the next act sets it again before it hears anything.
+    run("/usr/sbin/nft", &["flush", "ruleset"]);
+    run("/usr/sbin/nft", &[FOREIGN]);
+    drop(actor);
+    let mut actor = node.open();
+    assert!(holds(&mut actor));
     // A new resolver is another table: the repeated order lets it through.
     std::fs::write(node.folder.path().join("resolv.conf"), "nameserver 203.0.113.54\n").unwrap();
     assert!(!holds(&mut actor));

@@ -48,7 +48,7 @@ impl Roles {
                 "[node]\npasswd = \"{root}/etc/passwd\"\naccounts_dir = \"{root}/etc/accounts.d\"\n\
                  [web]\nnginx = \"{root}/etc/nginx.conf\"\napache = []\n\
                  [mail]\nlog = \"{root}/mail.log\"\nhold_file = \"{root}/etc/hold\"\n\
-                 [paths]\nstate = \"{root}/state\"\nrun = \"{root}/run\"\ngate = \"{root}/state/gate\"\netc = \"{root}/etc\"\n"
+                 [paths]\nstate = \"{root}/state\"\nrun = \"{root}/run\"\ngate = \"{root}/state/gate\"\netc = \"{root}/etc\"\nquarantine = [\"{root}/state/quarantine\"]\n"
             ),
         );
         Roles { folder, running: Vec::new() }

@@ -140,7 +140,7 @@ impl Bed {
              [notice]\nsmtp = \"{smtp}\"\nfrom = \"support@host.example\"\nhost_name = \"例ホスティング\"\n\
              operator_mail = \"ops@host.example\"\n\
              [release]\nstage_minutes = 1\n\
-             [paths]\nstate = \"{p}/hk/state\"\nrun = \"{p}/hk/run\"\ngate = \"{p}/hk/gate\"\netc = \"{p}/hk/etc\"\n",
+             [paths]\nstate = \"{p}/hk/state\"\nrun = \"{p}/hk/run\"\ngate = \"{p}/hk/gate\"\netc = \"{p}/hk/etc\"\nquarantine = [\"{p}/hk/state/quarantine\"]\n",
             UID0 + 2
         )
     }

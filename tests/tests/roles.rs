@@ -54,7 +54,7 @@ impl Node {
             "[node]\ntenant_uids = \"{TENANT}-{TENANT}\"\npasswd = \"{p}/etc/passwd\"\naccounts_dir = \"{p}/etc/accounts.d\"\n\
              [web]\napache = []\n[mail]\nlog = \"{p}/mail.log\"\nhold_file = \"{p}/etc/postfix-hold\"\n\
              [notice]\nsmtp = \"127.0.0.1:21300\"\nfrom = \"support@host.example\"\n\
-             [paths]\nstate = \"{p}/state\"\nrun = \"{p}/run\"\ngate = \"{p}/state/gate\"\netc = \"{p}/etc\"\n"
+             [paths]\nstate = \"{p}/state\"\nrun = \"{p}/run\"\ngate = \"{p}/state/gate\"\netc = \"{p}/etc\"\nquarantine = [\"{p}/state/quarantine\"]\n"
         );
         std::fs::write(node.path("etc/hikeshi.toml"), config).unwrap();
         Some(node)
@@ -246,7 +246,9 @@ fn running_roles_hold_no_descriptor_that_the_table_does_not_know() {
             let known = match (&*role, below.as_deref()) {
                 (_, Some("serve.log")) => true,
                 ("core", Some(file)) => file.starts_with("state/core/"),
-                ("act", Some(file)) => ["etc", "state/act", "state/gate"].iter().any(|own| file.starts_with(own)),
+                ("act", Some(file)) => {
+                    ["etc", "state/act", "state/gate", "state/quarantine"].iter().any(|own| file.starts_with(own))
+                }
                 ("sense", Some(file)) => file == "mail.log",
                 ("act", None) if text.starts_with("/sys/fs/cgroup") => true,
                 ("sense", None) if text.starts_with("/proc") => true,
