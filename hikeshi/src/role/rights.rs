@@ -30,6 +30,8 @@ const ACT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
+    // Whether somebody still writes to a crontab, before the one that was exchanged for it is dropped.
+    .union(CapabilitySet::LEASE)
     .union(CapabilitySet::KILL)
     .union(CapabilitySet::NET_ADMIN)
     .union(CapabilitySet::SETGID)
