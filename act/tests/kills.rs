@@ -7,6 +7,7 @@
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,13 +16,16 @@ use std::time::{Duration, Instant};
 
 use act::{Actor, Config, PostfixConfig, SystemClock};
 use model::packet::{FromAct, SiteHandle, ToAct};
-use model::{AccountRef, Failure, GateKey, MailScope, Measure, Moment, Number, Restriction, RestrictionId, Wide};
+use model::{
+    AccountRef, CronLine, Failure, FileRef, GateKey, Hash, Login, MailScope, Measure, Moment, Number, Restriction,
+    RestrictionId, Verb, Wide,
+};
 use node::*;
 use sys::process::Process;
 use sys::socket::{Connection, Listener};
 
 /// One verb as it is played here: a further verb is one more line (and one more in `LOOKS` if it has a place of its own).
-const PLAYS: [(&str, Play); 5] = [
+const PLAYS: [(&str, Play); 9] = [
     ("close-site", |world, who| Measure::CloseSite { site: world.sites(who)[world.draw.below(2)].domain.clone() }),
     ("close-account", |world, who| Measure::CloseAccount {
         sites: world.sites(who).into_iter().map(|site| site.domain).collect(),
@@ -32,26 +36,44 @@ const PLAYS: [(&str, Play); 5] = [
     ("freeze-process with a child", |world, who| Measure::FreezeProcess {
         processes: vec![reference(world.new_family(who)[0])],
     }),
+    ("block-script", |world, who| Measure::BlockScript {
+        site: world.sites(who)[world.draw.below(2)].domain.clone(),
+        path: ["x.php", "up/y.php"][world.draw.below(2)].parse().unwrap(),
+    }),
+    ("quarantine-file", |world, who| Measure::QuarantineFile { files: world.new_files(who), of: 1_000_000 }),
+    ("disable-cron-line", |world, who| Measure::DisableCronLine { line: world.free_line(who) }),
+    ("block-login", |_, _| Measure::BlockLogin { logins: vec![Login::Ftp] }),
 ];
 type Play = fn(&mut World, usize) -> Measure;
 
 /// Where the node is compared with what is wanted.
-const LOOKS: [Look; 4] = [World::flags, World::hold_table, World::processes, World::journal];
+const LOOKS: [Look; 7] = [
+    World::flags,
+    World::hold_table,
+    World::processes,
+    World::files,
+    World::crontabs,
+    World::deny_list,
+    World::journal,
+];
 
 type Look = fn(&World) -> Result<(), String>;
 
-/// Steps at which nobody dies here, and why.
-const ELSEWHERE: [(&str, &str); 10] = [
+/// Steps at which nobody dies here, and which test kills there.
+const ELSEWHERE: [(&str, &str); 13] = [
     ("impose: failed", "the tests of faults"),
     ("pass: journalled", "the tests of crashes"),
     ("pass: one file", "the tests of crashes"),
-    ("impose: one script flag", "not built"),
-    ("lift: one script flag", "not built"),
-    ("impose: mail refused", "not built"),
-    ("impose: logins denied", "not built"),
-    ("lift: logins allowed", "not built"),
-    ("impose: packet filter set", "not built"),
-    ("lift: packet filter set", "not built"),
+    ("impose: packet filter set", "the tests of crashes, in a network namespace"),
+    ("lift: packet filter set", "the tests of crashes, in a network namespace"),
+    ("impose: mail refused", "the tests of mail, with Postfix"),
+    ("lift: mail accepted", "the tests of mail, with Postfix"),
+    ("mail: one batch off hold", "the tests of mail, with Postfix"),
+    ("impose: everyone signed out", "the tests of sessions, with PHP"),
+    ("login: ssh list written", "the tests of logins, with sshd"),
+    ("login: sshd would deny", "the tests of logins, with sshd"),
+    ("login: sshd told", "the tests of logins, with sshd"),
+    ("swap: exchanged back", "the tests of crontabs, beside an owner who edits"),
 ];
 
 const FOLDER: &str = "HK_KILLS_FOLDER";
@@ -60,6 +82,10 @@ const CAGES: &str = "HK_KILLS_CAGES";
 /// Uids of the accounts that are played with, and of one that never gets into the budget.
 const UIDS: [u32; 3] = [20_320, 20_321, 20_322];
 const OVER_BUDGET: u32 = 20_323;
+/// Lines of each account's crontab, more than can be switched off at once.
+const CRON_LINES: usize = 10;
+/// What the operator keeps in the deny list beside ours.
+const OPERATORS: &str = "root\nbin\n";
 
 /// The configuration of both sides, by folder.
 fn config(folder: &Path, cages: bool) -> Config {
@@ -68,6 +94,8 @@ fn config(folder: &Path, cages: bool) -> Config {
     config.gate_dir = folder.join("gate");
     config.disarmed = folder.join("disarmed");
     config.cron_spool = folder.join("cron");
+    config.quarantine_dirs = vec![folder.join("quarantine")];
+    config.logins.ftp = Some(folder.join("ftpusers"));
     config.postfix = Some(PostfixConfig { config_dir: None, hold_file: folder.join("hold/table") });
     config.cgroups = cages;
     config
@@ -124,13 +152,13 @@ fn naive_child_that_writes_down_afterwards() {
             };
             let before = held.clone();
             match verb {
-                model::Verb::Impose { restriction, .. } => {
+                Verb::Impose { restriction, .. } => {
                     let named = restriction.measure.sites();
                     let keys = sites.into_iter().filter(|s| named.contains(&s.domain)).flat_map(|s| s.gates).collect();
                     held.insert(restriction.id, (account, restriction, keys));
                 }
-                model::Verb::Lift { restriction, .. } => drop(held.remove(&restriction)),
-                model::Verb::OpenPass { .. } => {}
+                Verb::Lift { restriction, .. } => drop(held.remove(&restriction)),
+                Verb::OpenPass { .. } => {}
             }
             for key in before.values().chain(held.values()).flat_map(|(.., keys)| keys) {
                 let path = folder.join("gate").join(flag(key));
@@ -168,6 +196,8 @@ impl Draw {
 enum Known {
     /// In force, acknowledged.
     In,
+    /// Lifted for good, and what was set aside stays so until it is lifted once more.
+    Kept,
     /// Not in force: never was, or a lift was acknowledged.
     Out,
     /// The order died with the act: one of the two.
@@ -178,13 +208,51 @@ struct Played {
     restriction: Restriction,
     who: usize,
     keys: Vec<GateKey>,
-    /// The order that imposed it, and its answer.
-    imposed: (ToAct, Option<FromAct>),
+    /// The newest order that imposed it.
+    imposed: ToAct,
     known: Known,
-    /// The last lift ended its processes.
+    /// What it was before the order that died with the act.
+    before: Known,
+    /// The last lift was for good.
     for_good: bool,
     /// What stands still while it is in force.
     processes: Vec<u32>,
+    /// What is set aside while it is in force or kept, by the path where it was.
+    files: Vec<(PathBuf, Hash)>,
+}
+
+impl Played {
+    /// Whether a lift for good leaves it set aside.
+    fn keeps(&self) -> bool {
+        matches!(self.restriction.measure, Measure::QuarantineFile { .. } | Measure::DisableCronLine { .. })
+    }
+
+    fn is_aside(&self) -> bool {
+        matches!(self.known, Known::In | Known::Kept)
+    }
+
+    /// The flags below the gate folder that it wants.
+    fn flags(&self) -> Vec<String> {
+        let flags = self.keys.iter().map(|key| match (&self.restriction.measure, key) {
+            (Measure::BlockScript { path, .. }, GateKey::Nginx(name)) => {
+                format!("script/nginx/{name}/{path}/.hikeshi-403")
+            }
+            (Measure::BlockScript { path, .. }, GateKey::Apache(root)) => {
+                format!("script/apache{root}/{path}/.hikeshi-403")
+            }
+            _ => flag(key),
+        });
+        flags.collect()
+    }
+
+    fn is_cron(&self) -> bool {
+        matches!(self.restriction.measure, Measure::DisableCronLine { .. })
+    }
+
+    /// What stands before the cron line that it switches off.
+    fn mark(&self) -> String {
+        format!("#{} ", self.restriction.id)
+    }
 }
 
 /// A life of act, held by its parent.
@@ -231,6 +299,8 @@ struct World {
     sleepers: Vec<Sleeper>,
     /// Started for the order that is being made, children last.
     started: Vec<u32>,
+    /// Written for the order that is being made.
+    made: Vec<(PathBuf, Hash)>,
     bystander: Sleeper,
     /// Each acknowledged order and what it was answered.
     answers: BTreeMap<u64, FromAct>,
@@ -252,10 +322,19 @@ impl World {
     fn new(seed: u64, cages: bool, naive: bool) -> World {
         let folder = tempfile::tempdir().unwrap();
         open_to_all(folder.path());
-        for (name, mode) in [("state", 0o700), ("gate", 0o711), ("hold", 0o755), ("tmp", 0o700)] {
-            use std::os::unix::fs::PermissionsExt;
+        let private = [("state", 0o700), ("quarantine", 0o700), ("tmp", 0o700), ("cron", 0o1730)];
+        for (name, mode) in private.into_iter().chain([("gate", 0o711), ("hold", 0o755)]) {
             std::fs::create_dir(folder.path().join(name)).unwrap();
             std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        std::fs::write(folder.path().join("ftpusers"), OPERATORS).unwrap();
+        for (who, uid) in UIDS.into_iter().enumerate() {
+            let (home, table) = (home(folder.path(), who), table(folder.path(), who));
+            std::fs::create_dir_all(home.join("www")).unwrap();
+            std::fs::write(&table, bare_table().concat()).unwrap();
+            for path in [home.as_path(), &home.join("www"), &table] {
+                chown(path, Some(uid), Some(uid)).unwrap();
+            }
         }
         World {
             folder,
@@ -268,6 +347,7 @@ impl World {
             played: vec![],
             sleepers: vec![],
             started: vec![],
+            made: vec![],
             bystander: sleeper(UIDS[0]),
             answers: BTreeMap::new(),
             open: None,
@@ -285,6 +365,33 @@ impl World {
         let (a, b) = (format!("a{who}.test"), format!("b{who}.test"));
         let both = vec![GateKey::Nginx(a.clone()), GateKey::Apache(format!("/srv/user{who}/a"))];
         [site(&a, both), site(&b, vec![GateKey::Nginx(b.clone())])]
+    }
+
+    /// Two files of the account, as somebody judged them.
+    fn new_files(&mut self, who: usize) -> Vec<FileRef> {
+        let home = home(self.folder.path(), who);
+        for part in ["a", "b"] {
+            let path = home.join(format!("www/{}{part}.php", self.serial));
+            std::fs::write(&path, format!("{} {part}", self.serial)).unwrap();
+            chown(&path, Some(UIDS[who]), Some(UIDS[who])).unwrap();
+            self.made.push((path.clone(), aside::hash(&path)));
+        }
+        let below = |path: &Path| path.strip_prefix(&home).unwrap().to_str().unwrap().to_owned();
+        self.made.iter().map(|(path, _)| aside::judged(&home, below(path))).collect()
+    }
+
+    /// A line of the account's crontab that is not switched off.
+    fn free_line(&mut self, who: usize) -> CronLine {
+        let bytes = std::fs::read(table(self.folder.path(), who)).unwrap();
+        let (mut at, mut free) = (0, Vec::new());
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            if line[0] != b'#' {
+                free.push((at, at + line.len() - 1));
+            }
+            at += line.len();
+        }
+        let (start, end) = free[self.draw.below(free.len())];
+        CronLine { hash: Hash::of(&bytes), start: start as u32, end: end as u32 }
     }
 
     fn new_sleeper(&mut self, who: usize) -> &[u32] {
@@ -319,16 +426,30 @@ impl World {
     fn make(&mut self, who: usize, play: Play) -> usize {
         self.serial += 1;
         let measure = play(self, who);
-        let processes = std::mem::take(&mut self.started);
+        let (processes, files) = (std::mem::take(&mut self.started), std::mem::take(&mut self.made));
         let id = RestrictionId { incident: Number::new(self.day, self.serial), ordinal: 1 };
         let since = Moment::from_secs(1_774_061_213 + self.draw.below(1000) as i64);
         let restriction = Restriction { id, since, ..restriction(1, 0, measure) };
         let named = restriction.measure.sites();
         let keys = self.sites(who).into_iter().filter(|s| named.contains(&s.domain)).flat_map(|s| s.gates).collect();
-        let order = impose(self.next_intent(), &self.account(who), &restriction, &self.sites(who));
-        let known = Known::Out;
-        self.played.push(Played { restriction, who, keys, imposed: (order, None), known, for_good: false, processes });
+        let imposed = self.impose(who, &restriction);
+        let (known, before, for_good) = (Known::Out, Known::Out, false);
+        self.played.push(Played { restriction, who, keys, imposed, known, before, for_good, processes, files });
         self.played.len() - 1
+    }
+
+    /// A new order; files are set aside by a person, because without one only 200 are in an hour.
+    fn impose(&mut self, who: usize, restriction: &Restriction) -> ToAct {
+        let by_person = matches!(restriction.measure, Measure::QuarantineFile { .. });
+        let verb = Verb::Impose { restriction: restriction.clone(), by_person };
+        let packet = order(self.next_intent(), &self.account(who), verb, &self.sites(who), None);
+        aside::in_home(packet, &home(self.folder.path(), who))
+    }
+
+    fn lift(&mut self, at: usize, for_good: bool) -> ToAct {
+        let (who, intent) = (self.played[at].who, self.next_intent());
+        let packet = lift(intent, &self.account(who), &self.played[at].restriction, for_good);
+        aside::in_home(packet, &home(self.folder.path(), who))
     }
 
     /// Starts act; `None` when it died before it listened.
@@ -385,15 +506,15 @@ impl World {
         let ToAct::Do { intent, verb, .. } = &packet else { panic!("a list has no restriction") };
         let intent = intent.0;
         let (lifts, for_good) = match verb {
-            model::Verb::Lift { for_good, .. } => (true, *for_good),
+            Verb::Lift { for_good, .. } => (true, *for_good),
             _ => (false, false),
         };
         let one = &mut self.played[at];
         if lifts {
             one.for_good = for_good;
         }
-        if lifts == (one.known == Known::In) {
-            one.known = Known::Unsure;
+        if lifts == one.is_aside() && one.known != Known::Unsure {
+            (one.before, one.known) = (one.known, Known::Unsure);
         }
         let Some(answer) = act.ask(&packet) else {
             self.open = Some((packet, at));
@@ -403,7 +524,12 @@ impl World {
         if !matches!(answer, FromAct::Done { .. }) {
             return Some(Err(format!("{packet:?} was answered {answer:?}")));
         }
-        self.played[at].known = if lifts { Known::Out } else { Known::In };
+        let one = &mut self.played[at];
+        one.known = match lifts {
+            true if for_good && one.keeps() => Known::Kept,
+            true => Known::Out,
+            false => Known::In,
+        };
         if let Some(first) = self.answers.get(&intent).filter(|first| **first != answer) {
             return Some(Err(format!("order {intent} was answered {first:?}, then {answer:?}")));
         }
@@ -425,18 +551,30 @@ impl World {
                 return Err(format!("{id} is in force and nobody ordered it"));
             }
         }
+        let folder = self.folder.path();
         for one in &mut self.played {
             let there = listed.contains(&one.restriction.id);
-            match (one.known, there) {
+            one.known = match (one.known, there) {
                 (Known::In, false) => return Err(format!("lost: {}", one.restriction.id)),
-                (Known::Out, true) => return Err(format!("lifted and still listed: {}", one.restriction.id)),
-                (_, true) => one.known = Known::In,
-                (_, false) => one.known = Known::Out,
+                (Known::Out | Known::Kept, true) => {
+                    return Err(format!("lifted and still listed: {}", one.restriction.id));
+                }
+                (_, true) => Known::In,
+                (Known::Unsure, false) => match one.before {
+                    Known::In if one.keeps() && one.for_good => Known::Kept,
+                    // What is kept is in no list, so that only the node can tell whether it was given back.
+                    Known::Kept if is_kept(folder, one) => Known::Kept,
+                    _ => Known::Out,
+                },
+                (known, false) => known,
             }
         }
         LOOKS.iter().try_for_each(|look| look(self))?;
         let waits = self.open.as_ref().map(|(_, at)| self.played[*at].restriction.id);
-        self.played.retain(|one| one.known == Known::In || Some(one.restriction.id) == waits);
+        let stays = |one: &Played| one.is_aside() || Some(one.restriction.id) == waits;
+        let gone = self.played.iter().filter(|one| !stays(one)).flat_map(|one| &one.files);
+        gone.for_each(|(path, _)| std::fs::remove_file(path).unwrap());
+        self.played.retain(stays);
         let at = |id| self.played.iter().position(|one| one.restriction.id == id);
         self.open = self.open.take().and_then(|(packet, _)| Some((packet, at(waits?)?)));
         Ok(())
@@ -452,8 +590,8 @@ impl World {
         let mut wanted: BTreeMap<PathBuf, (Moment, RestrictionId)> = BTreeMap::new();
         for one in self.in_force() {
             let this = (one.restriction.since, one.restriction.id);
-            for key in &one.keys {
-                let oldest = wanted.entry(gate.join(flag(key))).or_insert(this);
+            for flag in one.flags() {
+                let oldest = wanted.entry(gate.join(flag)).or_insert(this);
                 *oldest = this.min(*oldest);
             }
         }
@@ -531,6 +669,60 @@ impl World {
         Ok(())
     }
 
+    /// I3: each file is in exactly one place, with the content that was judged: aside or where it was.
+    fn files(&self) -> Result<(), String> {
+        let list = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let shelf: Vec<PathBuf> = list(self.folder.path().join("quarantine")).collect();
+        let homes = (0..UIDS.len()).flat_map(|who| list(home(self.folder.path(), who).join("www")));
+        let (mut aside, mut back) = (Vec::new(), BTreeSet::new());
+        for one in &self.played {
+            match one.is_aside() {
+                true => aside.extend(one.files.iter().map(|(_, hash)| *hash)),
+                false => back.extend(one.files.iter().cloned()),
+            }
+        }
+        let mut found: Vec<Hash> = shelf.iter().map(|path| aside::hash(path)).collect();
+        (aside.sort(), found.sort());
+        if found != aside {
+            return Err(format!("{shelf:?} is set aside, {} files it should be", aside.len()));
+        }
+        let there: BTreeSet<(PathBuf, Hash)> = homes.map(|path| (path.clone(), aside::hash(&path))).collect();
+        match there == back {
+            true => Ok(()),
+            false => Err(format!("{there:?} are in the homes, {back:?} it should be")),
+        }
+    }
+
+    /// Each crontab is what its owner wrote, but for the marks of what is in force or kept.
+    fn crontabs(&self) -> Result<(), String> {
+        for who in 0..UIDS.len() {
+            let text = std::fs::read_to_string(table(self.folder.path(), who)).unwrap();
+            let off = self.played.iter().filter(|one| one.who == who && one.is_aside() && one.is_cron());
+            let mut marks: BTreeSet<String> = off.map(Played::mark).collect();
+            let mut bare = Vec::new();
+            for line in text.split_inclusive('\n') {
+                let mark = marks.iter().find(|mark| line.starts_with(mark.as_str())).cloned();
+                bare.push(line[mark.as_ref().map_or(0, String::len)..].to_owned());
+                mark.map(|mark| marks.remove(&mark));
+            }
+            if bare != bare_table() || !marks.is_empty() {
+                return Err(format!("crontab of {who}: {marks:?} are missing of {text}"));
+            }
+        }
+        let names = std::fs::read_dir(self.folder.path().join("cron")).unwrap().count();
+        if names == UIDS.len() { Ok(()) } else { Err(format!("{names} files are in cron's spool")) }
+    }
+
+    /// I1, I5: the deny list names exactly the accounts that are kept out, before what the operator wrote.
+    fn deny_list(&self) -> Result<(), String> {
+        let text = std::fs::read_to_string(self.folder.path().join("ftpusers")).unwrap();
+        let denied = |one: &&Played| matches!(one.restriction.measure, Measure::BlockLogin { .. });
+        let wanted: BTreeSet<String> = self.in_force().filter(denied).map(|one| format!("user{}", one.who)).collect();
+        let ours = text.strip_suffix(OPERATORS).map(|ours| ours.lines().filter(|line| !line.starts_with('#')));
+        let is: Option<Vec<String>> = ours.map(|lines| lines.map(str::to_owned).collect());
+        if is == Some(wanted.into_iter().collect()) { Ok(()) } else { Err(format!("the deny list is {text}")) }
+    }
+
     fn day_name(&self) -> String {
         Number::new(self.day, 0).to_string()[..11].to_owned()
     }
@@ -602,31 +794,33 @@ impl World {
         }
         self.open = None;
         for _ in 0..40 {
-            let there: Vec<usize> = (0..self.played.len()).filter(|at| self.played[*at].known == Known::In).collect();
+            let there: Vec<usize> = (0..self.played.len()).filter(|at| self.played[*at].is_aside()).collect();
             let one = (!there.is_empty()).then(|| there[self.draw.below(there.len())]);
-            let result = match (self.draw.below(11), one) {
-                (0..4, _) | (_, None) if there.len() < 8 => {
+            let holds = one.filter(|at| self.played[*at].known == Known::In);
+            let result = match (self.draw.below(11), one, holds) {
+                (0..4, ..) | (_, None, _) if there.len() < 8 => {
                     let (who, play) = (self.draw.below(UIDS.len()), PLAYS[self.draw.below(plays)].1);
                     let at = self.make(who, play);
-                    let packet = self.played[at].imposed.0.clone();
+                    let packet = self.played[at].imposed.clone();
                     self.send(act, packet, at)?
                 }
-                (4, Some(at)) if !self.naive => {
-                    let packet = self.played[at].imposed.0.clone();
+                (4, _, Some(at)) if !self.naive => {
+                    let packet = self.played[at].imposed.clone();
                     self.send(act, packet, at)?
                 }
-                (5, Some(at)) => {
-                    let (intent, who) = (self.next_intent(), self.played[at].who);
-                    let packet = impose(intent, &self.account(who), &self.played[at].restriction, &self.sites(who));
-                    self.played[at].imposed.0 = packet.clone();
+                // A crontab changes when another of its lines is switched off, and then an order anew is refused.
+                (5, _, Some(at)) if !self.played[at].is_cron() => {
+                    let (who, restriction) = (self.played[at].who, self.played[at].restriction.clone());
+                    let packet = self.impose(who, &restriction);
+                    self.played[at].imposed = packet.clone();
                     self.send(act, packet, at)?
                 }
-                (6..9, Some(at)) => {
-                    let (intent, who, for_good) = (self.next_intent(), self.played[at].who, self.draw.below(3) == 0);
-                    let packet = lift(intent, &self.account(who), &self.played[at].restriction, for_good);
+                (6..9, Some(at), _) => {
+                    let for_good = self.draw.below(3) == 0;
+                    let packet = self.lift(at, for_good);
                     self.send(act, packet, at)?
                 }
-                (9, _) if !self.naive => self.over_budget(act)?,
+                (9, ..) if !self.naive => self.over_budget(act)?,
                 _ => {
                     let list = act.list()?;
                     self.agree(list)
@@ -655,9 +849,9 @@ impl World {
         let act = self.settle(None, None)?;
         for who in 0..UIDS.len() {
             let at = self.make(who, PLAYS[0].1);
-            let packet = self.played[at].imposed.0.clone();
+            let packet = self.played[at].imposed.clone();
             self.send(&act, packet, at).expect("nobody kills it")?;
-            let packet = lift(self.next_intent(), &self.account(who), &self.played[at].restriction, false);
+            let packet = self.lift(at, false);
             self.send(&act, packet, at).expect("nobody kills it")?;
         }
         drop(act);
@@ -669,6 +863,27 @@ impl World {
 fn own_day() -> i64 {
     static WORLDS: AtomicI64 = AtomicI64::new(0);
     i64::from(std::process::id() % 2000) * 1000 + WORLDS.fetch_add(1, Ordering::Relaxed) % 1000
+}
+
+fn home(folder: &Path, who: usize) -> PathBuf {
+    folder.join(format!("home{who}"))
+}
+
+fn table(folder: &Path, who: usize) -> PathBuf {
+    folder.join(format!("cron/user{who}"))
+}
+
+/// The crontab as its owner wrote it.
+fn bare_table() -> Vec<String> {
+    (0..CRON_LINES).map(|line| format!("{line} * * * * /bin/true\n")).collect()
+}
+
+/// Whether a restriction that was lifted for good still has what it set aside.
+fn is_kept(folder: &Path, one: &Played) -> bool {
+    match one.is_cron() {
+        true => std::fs::read_to_string(table(folder, one.who)).unwrap().contains(&one.mark()),
+        false => !one.files.iter().all(|(path, _)| path.exists()),
+    }
 }
 
 /// Where the flag of this vhost lies (the scheme that the web servers' includes test).
@@ -731,12 +946,11 @@ fn random_kills_lose_double_and_leave_nothing_and_act_always_converges() {
     say(&format!("{deaths} kills, 0 lost, 0 doubled, converged in {p50:.0}/{p99:.0} ms (p50/p99)"));
 }
 
-/// Lifts what is still in force, so that no cage stays on the node.
+/// Lifts what is still in force or kept, so that no cage stays on the node and every file is back.
 fn clear(world: &mut World) {
     let act = world.settle(None, None).unwrap();
-    while let Some(at) = (0..world.played.len()).find(|at| world.played[*at].known == Known::In) {
-        let who = world.played[at].who;
-        let packet = lift(world.next_intent(), &world.account(who), &world.played[at].restriction, false);
+    while let Some(at) = (0..world.played.len()).find(|at| world.played[*at].is_aside()) {
+        let packet = world.lift(at, false);
         world.send(&act, packet, at).expect("nobody kills it").unwrap();
     }
     let list = act.list().unwrap();
@@ -759,9 +973,12 @@ fn a_kill_at_every_named_step_of_every_verb_ends_right() {
                 };
                 let mut act = world.settle(Some(die_at), None).unwrap();
                 let one = world.make(0, play);
-                let imposed = world.played[one].imposed.0.clone();
-                let lifted = lift(world.next_intent(), &world.account(0), &world.played[one].restriction, for_good);
-                for packet in [imposed.clone(), imposed, lifted] {
+                let imposed = world.played[one].imposed.clone();
+                let mut packets = vec![imposed.clone(), imposed, world.lift(one, for_good)];
+                if for_good && world.played[one].keeps() {
+                    packets.push(world.lift(one, false));
+                }
+                for packet in packets {
                     if let Some(answered) = world.send(&act, packet, 0) {
                         right(answered);
                         continue;
@@ -803,11 +1020,13 @@ fn a_kill_at_every_named_step_of_every_verb_ends_right() {
     say(&format!("{deaths} kills at {} named steps, 0 lost, 0 doubled", steps.len()));
 }
 
-/// Every step that act's sources name.
+/// Every step that act's sources name, and the exchange of a file that others change too.
 fn named_steps() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
-        let Ok(text) = std::fs::read_to_string(entry.unwrap().path()) else { continue };
+    let act = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = std::fs::read_dir(act.join("src")).unwrap().map(|entry| entry.unwrap().path());
+    for path in sources.chain([act.join("../sys/src/swap.rs")]) {
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
         for call in ["step(\"", "steps)(\"", "steps(\""] {
             names.extend(text.split(call).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
         }

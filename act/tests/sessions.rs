@@ -1,5 +1,7 @@
 //! Everyone is signed out of a real WordPress, and a hostile wp-config.php hurts nobody.
 
+#[path = "node/death.rs"]
+mod death;
 mod node;
 
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -99,6 +101,32 @@ fn a_hostile_wp_config_that_forks_stays_or_kills_leaves_nothing_and_its_twin_doe
     let (answer, _) =
         order_for(&node, 20_264, "posix_kill(posix_getppid(), 9); posix_kill(posix_getppid(), 19); exit;");
     assert!(answer.is_err(), "and we are still here");
+}
+
+#[test]
+fn death_at_any_step_leaves_no_half_restriction_and_the_order_sent_again_ends_well() {
+    if missing(&[PHP]) {
+        return;
+    }
+    let load = "class Base { public $usermeta = 'm'; function query($text) { return 3; } } $wpdb = new Base;";
+    for n in 1.. {
+        let (node, who, one) = (Node::new(), account("mallory", 20_325), ending(1, "site.test"));
+        let order = impose(1, &who, &one, &[handle("site.test", &fake(&node, who.uid, load))]);
+        let died = death::die_after(&node, n, &order, |_| ());
+        if died.is_some() {
+            death::die_while_opening(&node);
+        }
+        let mut actor = node.open();
+        assert!(in_force(&mut actor).iter().all(|(id, holds, _)| *id == one.id && *holds), "step {n}");
+        let what = done(actor.handle(order));
+        assert!(what.contains("3 people signed out"), "{what}");
+        done(actor.handle(lift(2, &who, &one, false)));
+        assert_eq!(in_force(&mut actor), []);
+        if died.is_none() {
+            assert!(n > 3, "the hook was never called");
+            break;
+        }
+    }
 }
 
 #[test]
