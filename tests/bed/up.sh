@@ -9,7 +9,7 @@ TENANTS=(${HK_TENANTS:-hk1 hk2 hk3}); UID0=${HK_UID0:-20001}; PB=${HK_PORT_BASE:
 NGX=$((PB+80)); APA=$((PB+81)); SMTP=$((PB+25)); SINK=$((PB+26))
 PKGS="nginx-light apache2 php-fpm php-cli php-mysql php-xml php-mbstring php-gd
  postfix mariadb-server wordpress wordpress-theme-twentytwentythree
- curl procps pflogsumm"
+ curl procps pflogsumm cron openssh-server vsftpd dovecot-imapd nftables iproute2 strace acl e2fsprogs python3"
 say() { echo "[testbed] $*"; }
 
 install_pkgs() {
