@@ -682,7 +682,8 @@ impl World {
             }
         }
         let mut found: Vec<Hash> = shelf.iter().map(|path| aside::hash(path)).collect();
-        (aside.sort(), found.sort());
+        aside.sort();
+        found.sort();
         if found != aside {
             return Err(format!("{shelf:?} is set aside, {} files it should be", aside.len()));
         }
