@@ -444,13 +444,9 @@ fn any_sequence_of_quarantine_and_undo_leaves_the_tree_as_it_was() {
     }
     let mut dice = Dice::new("undo");
     let seed = dice.0;
-    let memory = Path::new("/dev/shm");
     for round in 0..from_env("HK_UNDOS", 300) {
         // Most in memory, where a journal is synced at once; some on the disk, whose blocks are counted otherwise.
-        let (node, home) = match round % 10 > 0 && memory.is_dir() {
-            true => homely_in(Node::new_in(memory)),
-            false => homely(),
-        };
+        let (node, home) = homely_in(if round % 10 > 0 { Node::in_memory() } else { Node::new() });
         let files = grow(&mut dice, &home);
         let before = snapshot(&home);
         let (mut actor, mut intent, mut serial) = (node.open(), 0, 0);
@@ -567,11 +563,10 @@ fn a_file_is_in_one_place_after_death_at_every_step() {
 #[test]
 fn a_file_is_in_one_place_after_any_call_failed_and_the_next_order_ends_right() {
     let faults = [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EMFILE, libc::EINTR];
-    let memory = Path::new("/dev/shm");
     let (mut tried, mut told) = (0, 0);
     for (lifting, errno) in [false, true].into_iter().flat_map(|lifting| faults.map(|errno| (lifting, errno))) {
         for n in 1.. {
-            let (node, home, files, one) = pair_in(if memory.is_dir() { Node::new_in(memory) } else { Node::new() });
+            let (node, home, files, one) = pair_in(Node::in_memory());
             let mut actor = node.open();
             let packet = match lifting {
                 true => lift(2, &alice(), &one, false),

@@ -237,15 +237,13 @@ fn nothing_outside_of_the_tenants_tree_is_touched_in_any_race_where_the_naive_tw
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     open_to_all(&program);
     let races = from_env("HK_RACES", 40_000) / PATTERNS.len() as u64;
-    let memory = Path::new("/dev/shm");
     let (mut all, mut set_aside_count, mut given_back, mut escapes) = (0, 0, 0, 0);
     let (mut naive_all, mut naive_escapes) = (0, 0);
     for (pattern, name) in PATTERNS.iter().enumerate() {
         if pattern == MOUNT_OVER && !private() {
             continue;
         }
-        let in_memory = if memory.is_dir() { Node::new_in(memory) } else { Node::new() };
-        let (node, home) = homely_in(in_memory);
+        let (node, home) = homely_in(Node::in_memory());
         let other = node.folder.path().join("victim");
         let mut sentinel = new_victim(&other);
         let mut looper = Looper::start(&program, pattern, &home);

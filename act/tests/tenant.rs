@@ -51,8 +51,8 @@ fn closing_and_opening_a_thousand_times_leaves_the_tenants_tree_as_it_was_to_the
     if !is_root() {
         return skipped("a tree of another uid needs root");
     }
-    let node = Node::new();
-    let home = node.folder.path().join("home/alice");
+    let (node, disk) = (Node::in_memory(), tempfile::tempdir().unwrap());
+    let home = disk.path().join("home/alice");
     let root = home.join("www");
     std::fs::create_dir_all(root.join("wp-content")).unwrap();
     for (name, text) in [("index.php", "<?php"), (".htaccess", "Deny from none\n"), ("wp-content/x.php", "<?php //")] {
@@ -66,16 +66,21 @@ fn closing_and_opening_a_thousand_times_leaves_the_tenants_tree_as_it_was_to_the
     let gates = vec![GateKey::Nginx("blog.test".into()), GateKey::Apache(root.display().to_string())];
     let handle = SiteHandle { root: root.display().to_string(), ..site("blog.test", gates) };
     let (alice, name) = (account("alice", ALICE), handle.domain.clone());
-    let measures =
-        [Measure::CloseSite { site: name.clone() }, Measure::CloseAccount { sites: vec![name], wide: Wide::Ordered }];
+    let measures = [
+        Measure::CloseSite { site: name.clone() },
+        Measure::BlockScript { site: name.clone(), path: "wp-content/x.php".parse().unwrap() },
+        Measure::CloseAccount { sites: vec![name], wide: Wide::Ordered },
+    ];
     let mut actor = node.open();
     let cycles = number_of("HK_CYCLES", 1000);
-    let flag = node.gate().join(format!("apache{}/.hikeshi-closed", root.display()));
+    let flags = ["apache{}/.hikeshi-closed", "script/apache{}/wp-content/x.php/.hikeshi-403"];
+    let flags = flags.map(|flag| node.gate().join(flag.replace("{}", root.to_str().unwrap())));
     for cycle in 0..cycles {
-        let one = restriction((cycle % 30_000) as u16, 0, measures[cycle as usize % 2].clone());
+        let one = restriction((cycle % 30_000) as u16, 0, measures[cycle as usize % 3].clone());
+        let flag = &flags[usize::from(cycle % 3 == 1)];
         done(actor.handle(impose(2 * cycle + 1, &alice, &one, std::slice::from_ref(&handle))));
         assert!(flag.exists());
-        done(actor.handle(lift(2 * cycle + 2, &alice, &one, cycle % 3 == 0)));
+        done(actor.handle(lift(2 * cycle + 2, &alice, &one, cycle % 2 == 0)));
         assert!(!flag.exists());
     }
     let until = node.clock.0.lock().unwrap().0 + model::Span::hours(1);

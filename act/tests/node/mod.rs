@@ -67,6 +67,11 @@ impl Node {
         Node::new_in(&std::env::temp_dir())
     }
 
+    /// In memory, where a sync costs nothing: for tests of many orders that are about no disk.
+    pub fn in_memory() -> Node {
+        Node::new_in(&memory())
+    }
+
     /// With its folders below this one.
     pub fn new_in(parent: &Path) -> Node {
         let folder = tempfile::tempdir_in(parent).unwrap();
@@ -128,6 +133,12 @@ impl Node {
         now.0 = now.0 + model::Span::secs(secs as i64);
         now.2 += secs;
     }
+}
+
+/// A folder in memory, if there is one.
+pub fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
 pub fn open_to_all(path: &Path) {
