@@ -203,6 +203,7 @@ impl Actor {
             && held.intent == order.intent
             && !self.look(&held).0
         {
+            guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
             let what = self.apply(&held)?;
             return Ok(FromAct::Done { intent: order.intent, what: format!("repaired: {what}") });
         }
@@ -211,7 +212,7 @@ impl Actor {
 
     fn impose(&mut self, order: &Order, restriction: &Restriction, by_person: bool) -> Result<FromAct, Failure> {
         let id = restriction.id;
-        self.not_older(id, order.intent)?;
+        self.not_older(id, order.intent, false)?;
         let effect = self.plan(order, restriction)?;
         let before = self.book().held.get(&id).cloned();
         if let Some(before) = &before
@@ -271,7 +272,7 @@ impl Actor {
     }
 
     fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
-        self.not_older(id, order.intent)?;
+        self.not_older(id, order.intent, true)?;
         let kept = self.book().kept.get(&id).filter(|_| !for_good);
         let Some(held) = self.book().held.get(&id).or(kept).cloned() else {
             let what = format!("{id} was not in force");
@@ -361,14 +362,14 @@ impl Actor {
         let mut steps = Vec::new();
         match &order.verb {
             Verb::Impose { restriction, by_person } => {
-                self.not_older(restriction.id, order.intent)?;
+                self.not_older(restriction.id, order.intent, false)?;
                 if !by_person {
                     self.within_budget(&order.account)?;
                 }
                 steps.extend(self.steps_of(order, &self.plan(order, restriction)?)?);
             }
             Verb::Lift { restriction, for_good, .. } => {
-                self.not_older(*restriction, order.intent)?;
+                self.not_older(*restriction, order.intent, true)?;
                 steps.push(match self.book().held.get(restriction) {
                     None => format!("nothing: {restriction} is not in force"),
                     Some(_) if *for_good => format!("lift {restriction}, end its processes"),
@@ -384,10 +385,11 @@ impl Actor {
         Ok(FromAct::Would { intent: order.intent, steps })
     }
 
-    fn not_older(&self, id: RestrictionId, intent: IntentId) -> Result<(), Failure> {
+    fn not_older(&self, id: RestrictionId, intent: IntentId, lifts: bool) -> Result<(), Failure> {
         match self.book().newest.get(&id) {
             Some(newest) if intent < *newest => {
-                Err(Failure::Error(format!("order {intent} is older than order {newest} about {id}; nothing to do")))
+                let why = format!("order {intent} is older than order {newest} about {id}; nothing to do");
+                Err(if lifts { Failure::Gone(why) } else { Failure::Error(why) })
             }
             _ => Ok(()),
         }

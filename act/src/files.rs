@@ -164,7 +164,7 @@ impl Files {
         match errors.is_empty() {
             true if back == moved.len() => Ok(format!("{back} files are back where they were")),
             true => Ok(format!("{back} files are back where they were; {} were not set aside", moved.len() - back)),
-            false => Err(errors.join("; ")),
+            false => Err(few(&errors)),
         }
     }
 
@@ -174,8 +174,18 @@ impl Files {
         for (index, one) in moved.iter().enumerate() {
             let Ok(shelf) = self.shelf(one) else { continue };
             let Ok(Some((_, is))) = shelf.holds(&name_of(id, index), one) else { continue };
+            // Who had it open can link it back: then it lies in two places, and is not set aside at all.
+            if is.links > one.links {
+                return (
+                    false,
+                    format!(
+                        "{} was linked back by a process that has it open; freeze the account's processes, then order this again",
+                        one.file.path
+                    ),
+                );
+            }
             there += 1;
-            odd += usize::from(one.altered(&is) || is.modified_ns != one.modified_ns || is.links != one.links);
+            odd += usize::from(one.altered(&is) || is.modified_ns != one.modified_ns);
         }
         let odd = match odd {
             0 => String::new(),
@@ -478,6 +488,13 @@ fn is_maildir(home: &Dir, path: &[u8]) -> bool {
         found.is_some_and(|found| found.facts().is_ok_and(|is| is.is_folder()))
     };
     near && base().is_ok_and(|base| [&b"cur"[..], b"new", b"tmp"].iter().all(|name| folder(&base, name)))
+}
+
+/// The first three, the rest counted: an answer has to fit into one packet.
+fn few(errors: &[String]) -> String {
+    let more = errors.len().saturating_sub(3);
+    let first = errors[..errors.len() - more].join("; ");
+    if more == 0 { first } else { format!("{first}; and {more} more") }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::files::Moved;
 const NAME: &str = "journal";
 /// Held by the one process that acts; a second one must not write the same journal.
 const LOCK: &str = "lock";
-/// Above this size the file is rewritten as one snapshot at the next record, bytes.
+/// At least above this size the file is rewritten as one snapshot, bytes.
 const COMPACT_ABOVE: u64 = 8 << 20;
 /// Largest file that is read at the start, bytes.
 const SIZE_MAX: u64 = 64 << 20;
@@ -345,6 +345,8 @@ pub struct Journal {
     dir: Dir,
     file: File,
     size: u64,
+    /// The size above which it is rewritten: twice what the last rewriting came to, so that it is not done each time.
+    compact_above: u64,
     book: Book,
     _lock: File,
 }
@@ -367,7 +369,7 @@ impl Journal {
             file.set_len(good as u64)?;
             file.sync_all()?;
         }
-        Ok(Journal { dir, file, size: good as u64, book, _lock: lock })
+        Ok(Journal { dir, file, size: good as u64, compact_above: COMPACT_ABOVE.max(good as u64), book, _lock: lock })
     }
 
     /// What it says.
@@ -377,13 +379,17 @@ impl Journal {
 
     /// Writes and syncs one record, then folds it. After an error nothing was folded, and nothing may be done.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
-        if self.size > COMPACT_ABOVE {
+        if self.size > self.compact_above {
             let line = line(&Record::Snapshot(Box::new(self.book.clone())))?;
             self.dir.replace(NAME, &line, 0o600)?;
             self.file = self.dir.append(NAME, 0o600)?;
             self.size = line.len() as u64;
+            self.compact_above = COMPACT_ABOVE.max(2 * self.size);
         }
         let line = line(&record)?;
+        if self.size + line.len() as u64 > SIZE_MAX && matches!(record, Record::Imposing(..)) {
+            return Err(io::Error::other("the journal is full; lift restrictions that are no longer needed"));
+        }
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_all());
         if let Err(e) = written {
             // A half line must not stand before a later whole one.

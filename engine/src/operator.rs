@@ -1,6 +1,6 @@
 //! What a person of the host can order, each with a name and a reason that stay in the log.
 
-use model::{Fact, Hash, Measure, NoticeKind, Number, Operator, Restriction, RestrictionId, Span, Trouble, Why};
+use model::{Fact, Measure, NoticeKind, Number, Operator, Restriction, RestrictionId, Span, Trouble, Why};
 
 use crate::draft::Draft;
 use crate::incident::{Given, Status};
@@ -62,8 +62,8 @@ fn impose(draft: &mut Draft, by: &str, measure: Measure, reason: &str) {
     };
     acted(draft, by, Some(number), "impose", reason);
     let Some(incident) = draft.incident(number) else { return };
-    let findings: Vec<Hash> = incident.signals.iter().map(|s| s.fingerprint).collect();
-    let why = Why { rule: "ordered".to_owned(), findings };
+    // His reason carries it, no finding of ours: to take it back must not spare what the incident is about.
+    let why = Why { rule: "ordered".to_owned(), findings: Vec::new() };
     let restriction = Restriction { id: incident.next_restriction(), measure, since: draft.now, why };
     draft.emit(Fact::RestrictionOrdered { restriction, by_person: true });
     weigh::tell_restricted(draft, number);

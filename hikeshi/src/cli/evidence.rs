@@ -2,7 +2,7 @@
 //!
 //! The archive is a tar packed with zstd; `SHA256SUMS` in it is read by `sha256sum -c`, and `chain.json` says where in
 //! the chain the events stand. With `--redacted` it can be shown to others: addresses, other customers' names and
-//! sites, and every file's content are left out.
+//! sites are masked, and what was captured (crontab, command lines, log lines) and written by the owner is left out.
 
 mod redact;
 
@@ -71,8 +71,12 @@ impl Archive {
         self.bytes(name, text.into_bytes());
     }
 
-    fn json(&mut self, name: &str, value: &Value) {
-        self.text(name.to_owned(), &format!("{value:#}\n"));
+    /// Masked before it is written: an escape such as `\n` would hide the word behind it.
+    fn json(&mut self, name: &str, mut value: Value) {
+        if let Some(redact) = &self.redact {
+            redact.value(&mut value);
+        }
+        self.bytes(name.to_owned(), format!("{value:#}\n").into_bytes());
     }
 
     fn bytes(&mut self, name: String, bytes: Vec<u8>) {
@@ -102,10 +106,13 @@ fn export(common: &Common, number: Number, out: Option<PathBuf>, redacted: bool)
         listed.push(json!({ "seq": stored.seq, "link": link.map(|l| l.to_string()), "event": &stored.event }));
     }
     archive.text("timeline.txt".into(), &(lines.join("\n") + "\n"));
-    archive.json("events.json", &Value::Array(listed));
+    archive.json("events.json", Value::Array(listed));
     for (at, hash) in named(&own).into_iter().enumerate() {
         match store.body(&hash).map_err(failed)? {
             Some(body) if matches!(body.kind, BodyKind::Pass | BodyKind::Letter) => {} // a secret; letters follow
+            Some(body) if redacted && body.kind != BodyKind::Evidence => {
+                archive.left_out.push(format!("{hash} (redacted)"));
+            }
             Some(body) => add_body(&mut archive, at + 1, &hash, &body),
             None => archive.left_out.push(format!("{hash} (its time was over, or it was never kept)")),
         }
@@ -130,7 +137,7 @@ fn export(common: &Common, number: Number, out: Option<PathBuf>, redacted: bool)
         "link_of_the_last_event": store.link_of(store.last_seq().map_err(failed)?).map_err(failed)?.map(|l| l.to_string()),
         "left_out": left_out,
     });
-    archive.json("manifest.json", &manifest);
+    archive.json("manifest.json", manifest.clone());
     let path = out.unwrap_or_else(|| format!("{number}{}.tar.zst", if redacted { "-redacted" } else { "" }).into());
     write(&path, &number, &archive.entries)?;
     let count = archive.entries.len();
@@ -179,7 +186,7 @@ fn add_body(archive: &mut Archive, at: usize, hash: &Hash, body: &Body) {
     };
     let name = format!("{folder}/{at:03}-{}.{ending}", &hash.to_string()[..16]);
     match serde_json::from_slice::<Value>(&body.bytes) {
-        Ok(value) if ending == "json" => archive.text(name, &format!("{value:#}\n")),
+        Ok(value) if ending == "json" => archive.json(&name, value),
         _ => archive.text(name, &String::from_utf8_lossy(&body.bytes)),
     }
 }
@@ -221,25 +228,29 @@ fn verify(common: &Common) -> Answer {
     let chain = store.verify(|seq| bar.set_position(seq)).map_err(failed)?;
     bar.finish_and_clear();
     let remembered = remembered(&config, &store)?;
+    let compared = match remembered {
+        Some(orders) => format!("{orders} orders are as `act` remembers them"),
+        None => "`act` has no journal that can be read here, so its orders were NOT compared (run this as root)".into(),
+    };
     match common.format {
         Format::Json => print::json(
             &json!({ "events": chain.events, "head": chain.head.to_string(), "orders_compared": remembered }),
         )?,
         Format::Human => println!(
-            "{} events, each linked to the one before it; {remembered} orders are as `act` remembers them.\nLast link: {}\nNote it elsewhere: whoever can rewrite the whole file cannot rewrite your note.",
+            "{} events, each linked to the one before it; {compared}.\nLast link: {}\nNote it elsewhere: whoever can rewrite or cut the whole file cannot rewrite your note.",
             chain.events, chain.head
         ),
     }
-    Ok(Exit::Ok)
+    Ok(if remembered.is_some() { Exit::Ok } else { Exit::Partial })
 }
 
-/// Compares the links that `act` journalled with its orders. How many there were.
-fn remembered(config: &crate::config::Config, store: &View) -> Result<usize, CommandError> {
+/// Compares the links that `act` journalled with its orders. How many there were; `None` when nothing can be compared.
+fn remembered(config: &crate::config::Config, store: &View) -> Result<Option<usize>, CommandError> {
     let path = config.paths.state.0.join("act");
     let links = match act::links(&path) {
         Ok(links) => links,
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied) => {
-            return Ok(0);
+            return Ok(None);
         }
         Err(e) => return Err(CommandError::failure(format!("{}: {e}", path.display()))),
     };
@@ -251,5 +262,5 @@ fn remembered(config: &crate::config::Config, store: &View) -> Result<usize, Com
             )));
         }
     }
-    Ok(links.len())
+    Ok(Some(links.len()))
 }

@@ -66,6 +66,10 @@ pub struct Core {
     refused: HashSet<IntentId>,
     /// What is on the node and wanted by no restriction.
     strays: Vec<String>,
+    /// What is decided and does not hold.
+    loose: Vec<String>,
+    /// A list was asked for and has not ended.
+    listing: bool,
     /// An account of which more sites follow.
     partial: Option<AccountEntry>,
     started: Moment,

@@ -4,7 +4,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use engine::Account;
-use model::order::Failure;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
 use model::{
     AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Operator, Order, Outcome, Owner, Seen, Span,
@@ -134,6 +133,8 @@ impl Core {
             questions: 0,
             refused: Default::default(),
             strays: Vec::new(),
+            loose: Vec::new(),
+            listing: false,
             partial: None,
             started,
         };
@@ -204,10 +205,14 @@ impl Core {
                     }
                     if reconciled.elapsed() >= RECONCILE {
                         reconciled = Instant::now();
-                        self.lines.act.send(&ToAct::List);
+                        // One at a time: act answers orders meanwhile, not a heap of lists.
+                        if !self.listing {
+                            self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes);
+                        }
                     }
                     if searched.elapsed() >= SEARCH {
                         searched = Instant::now();
+                        self.refused.clear(); // what could not be repaired is tried again
                         self.lines.act.send(&ToAct::Strays);
                     }
                     if Instant::now().saturating_duration_since(expired) >= EXPIRE {
@@ -231,7 +236,7 @@ impl Core {
         match entry {
             Heap::Act(Heard::Up) => {
                 self.refused.clear();
-                self.lines.act.send(&ToAct::List);
+                self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes);
                 Ok(())
             }
             Heap::Act(Heard::Down) => {
@@ -276,10 +281,7 @@ impl Core {
             FromAct::Failed { intent, why } if !self.outbox.contains_key(&intent) => {
                 // The answer to a restriction that was imposed again because it did not hold.
                 if self.refused.insert(intent) {
-                    match why {
-                        Failure::Gone(why) => tracing::info!(%intent, why, "nothing is left of what was restricted"),
-                        why => tracing::error!(%intent, %why, "decided, does not hold, and cannot be imposed again"),
-                    }
+                    tracing::error!(%intent, %why, "decided, does not hold, and cannot be imposed again");
                 }
                 Ok(())
             }
@@ -294,7 +296,10 @@ impl Core {
                 self.real.push(in_force);
                 Ok(())
             }
-            FromAct::ListEnd => self.reconcile(),
+            FromAct::ListEnd => {
+                self.listing = false;
+                self.reconcile()
+            }
             FromAct::Strays(strays) => {
                 for stray in strays.iter().filter(|s| !self.strays.contains(s)) {
                     tracing::error!(stray, "on the node, but no restriction wants it; left as it is");
@@ -331,6 +336,20 @@ impl Core {
         }
         for stray in listed.difference(&decided) {
             tracing::error!(restriction = %stray, "in force but not decided here; left as it is: `hikeshi lift {stray}` takes it back");
+        }
+        let what = |id: model::RestrictionId| {
+            let row = |entry: &FromAct| match entry {
+                FromAct::InForce { restriction, what, .. } if *restriction == id => Some(what.clone()),
+                _ => None,
+            };
+            real.iter().find_map(row).unwrap_or_else(|| "not there".to_owned())
+        };
+        // Ended programs are no loss; everything else that does not hold is shown until it does.
+        let lost = |r: &model::Restriction| !matches!(r.measure, model::Measure::FreezeProcess { .. });
+        let drifting = drifted.iter().filter(|(_, _, r)| lost(r));
+        self.loose = drifting.map(|(_, _, r)| format!("{} does not hold: {}", r.id, what(r.id))).collect();
+        if self.config.is_disarmed() {
+            drifted.clear(); // act would refuse
         }
         for (account, intent, restriction) in drifted {
             let Some(intent) = intent.filter(|id| !self.refused.contains(id)) else { continue };
@@ -457,8 +476,11 @@ impl Core {
             if known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account) {
                 self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
             }
-            let same_uid = |a: &&engine::Account| a.account.uid == entry.account.uid && a.account != entry.account;
-            let earlier: Vec<_> = self.accounts.values().filter(same_uid).map(|a| a.account.clone()).collect();
+            // Another name on the uid, or another uid under the name, is a stranger. The same name and uid with another
+            // home is not: whoever restores a home by hand at night must not open what is closed.
+            let stranger =
+                |a: &&engine::Account| (a.account.uid == entry.account.uid) != (a.account.name == entry.account.name);
+            let earlier: Vec<_> = self.accounts.values().filter(stranger).map(|a| a.account.clone()).collect();
             for who in earlier {
                 self.step(&mut turn, &who, Input::Replaced)?;
             }
@@ -513,7 +535,7 @@ impl Core {
                     ("desk".into(), self.lines.desk.is_up()),
                     ("core".into(), true),
                 ],
-                blind: self.blind.iter().chain(&self.strays).cloned().collect(),
+                blind: self.blind.iter().chain(&self.strays).chain(&self.loose).cloned().collect(),
                 unclear: self.unclear.iter().take(50).cloned().collect(),
                 accounts: self.known_accounts,
                 up: self.clock.now() - self.started,

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use model::{AccountName, Domain};
 use store::{StoreError, View};
 
+/// Names of fields in log lines: what follows is a value, and not the rest of a mail address.
+const KEYS: [&str; 9] = ["to", "orig_to", "from", "sender", "user", "client", "uid", "pid", "host"];
+
 /// Everything that is masked; what belongs to the account itself stays.
 pub struct Redact {
     accounts: HashSet<String>,
@@ -46,27 +49,47 @@ impl Redact {
         out
     }
 
+    /// The same of every text in a value, names of fields aside.
+    pub fn value(&self, value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => *text = self.text(text),
+            serde_json::Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
+            serde_json::Value::Object(values) => values.values_mut().for_each(|value| self.value(value)),
+            _ => {}
+        }
+    }
+
+    /// A word goes as a whole when any part of it must not be shown: too much hidden is better than too little.
     fn word(&self, word: &str, out: &mut String) {
+        if let Some((key, value)) = word.split_once('=').filter(|(key, _)| KEYS.contains(key)) {
+            out.push_str(key);
+            out.push('=');
+            return self.word(value, out);
+        }
         let plain = word.trim_end_matches(['.', ':']);
-        let tail = &word[plain.len()..];
         let lower = plain.to_ascii_lowercase();
         // Times and versions look like addresses to no parser, but `::` and numbers with colons do.
         let address = |text: &str| text.parse::<IpAddr>().is_ok_and(|a| a.to_string().len() > 4);
-        let host = plain.rsplit_once(':').map_or(plain, |(host, _)| host);
+        let parts = |signs: &'static [char]| plain.split(signs).map(|part| part.trim_matches(['.', '-']));
         let shown = match () {
-            () if plain.contains('@') => "(address)",
-            () if address(plain) || address(host) => "(ip)",
-            () if self.accounts.contains(plain) => "(another account)",
-            () if within(&lower, &self.domains) => "(another site)",
+            () if plain.contains('@') || lower.contains("%40") => "(address)",
+            () if address(plain) || parts(&[':', '-', '=', '_', '%', '+']).any(address) => "(ip)",
+            () if plain.rsplit_once(':').is_some_and(|(host, _)| address(host)) => "(ip)",
+            () if parts(&[':', '-', '=', '_', '%', '+', '.']).any(|part| self.accounts.contains(part)) => {
+                "(another account)"
+            }
+            () if parts(&[':', '=', '_', '%', '+']).any(|p| within(&p.to_ascii_lowercase(), &self.domains)) => {
+                "(another site)"
+            }
             () => plain,
         };
         out.push_str(shown);
-        out.push_str(tail);
+        out.push_str(&word[plain.len()..]);
     }
 }
 
 fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '@' | '.' | ':' | '-' | '_' | '+' | '%')
+    c.is_alphanumeric() || matches!(c, '@' | '.' | ':' | '-' | '_' | '+' | '%' | '=')
 }
 
 /// Whether it is one of these domains or lies below one.
@@ -98,6 +121,8 @@ mod tests {
             "/home/bob/www of bob, www.Bob.example",
             "/home/(another account)/www of (another account), (another site)",
         );
+        check("client:192.0.2.7 192.0.2.7-192.0.2.9 taro%40mail.test", "(ip) (ip) (address)");
+        check("bob_wp verp-taro=gmail.com@x.jp Host=WWW.bob.example", "(another account) (address) (another account)");
         check("alice's blog.alice.example 1.2.3 bobby", "alice's blog.alice.example 1.2.3 bobby");
         check("管理 bob@例え.jp。", "管理 (address)。");
     }
