@@ -134,15 +134,15 @@ fn measures(name: &[u8], tenant: &Tenant, waiting: &[QueueId]) -> Vec<Measure> {
 
 /// Whether it needs no program.
 fn is_quiet(measure: &Measure) -> bool {
-    match measure {
+    matches!(
+        measure,
         Measure::CloseSite { .. }
-        | Measure::CloseAccount { .. }
-        | Measure::BlockScript { .. }
-        | Measure::FreezeProcess { .. }
-        | Measure::DisableCronLine { .. }
-        | Measure::QuarantineFile { .. } => true,
-        _ => false,
-    }
+            | Measure::CloseAccount { .. }
+            | Measure::BlockScript { .. }
+            | Measure::FreezeProcess { .. }
+            | Measure::DisableCronLine { .. }
+            | Measure::QuarantineFile { .. }
+    )
 }
 
 fn config(folder: &Path) -> act::Config {
