@@ -27,6 +27,9 @@ const LOCK: &str = "lock";
 const COMPACT_ABOVE: u64 = 8 << 20;
 /// Largest file that is read at the start, bytes.
 const SIZE_MAX: u64 = 64 << 20;
+/// How often, and in which pauses, the lock is tried.
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
 /// Answers kept for repeated orders; the oldest go first.
 const ANSWERS_MAX: usize = 4096;
 /// Restrictions whose newest order is remembered; those with the oldest orders go first.
@@ -358,7 +361,16 @@ impl Journal {
     /// and next step), a file over 64 MiB, any error of the file system.
     pub fn open(dir: Dir) -> io::Result<Journal> {
         let lock = dir.append(LOCK, 0o600)?;
-        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        // A child of an act that was just killed may hold the lock for the moment until it closes what it inherited.
+        let free = || rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+        let taken = (0..LOCK_TRIES).any(|_| {
+            let taken = free();
+            if !taken {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            taken
+        });
+        if !taken {
             let why = "another act has the journal; wait for it to end, or stop it through `serve`";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
         }

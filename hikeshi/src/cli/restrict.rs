@@ -104,8 +104,18 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
     let measure = match args.what {
         What::HoldMail { mailbox, account } => {
             let scope = match mailbox {
-                Some(mailbox) => MailScope::Mailbox(mailbox),
-                None if account => MailScope::Account { domains: mail_domains(&sites(common, &args.account)?) },
+                Some(mailbox) => MailScope::Mailbox(owned(common, &args.account, mailbox)?),
+                None if account => {
+                    let domains = mail_domains(&sites(common, &args.account)?);
+                    if domains.len() > DOMAINS_MAX {
+                        let many = domains.len();
+                        let why = format!(
+                            "{many} domains are more than {DOMAINS_MAX}; hold local mail and mailboxes one by one"
+                        );
+                        return Err(CommandError::usage(why));
+                    }
+                    MailScope::Account { domains }
+                }
                 None => MailScope::Local,
             };
             Measure::HoldMail { scope, queued: Vec::new() }
@@ -127,7 +137,14 @@ pub fn restrict(common: &Common, args: RestrictArgs) -> Answer {
             Measure::DisableCronLine { line }
         }
         What::QuarantineFile { files } => quarantine(common, &args.account, &files)?,
-        What::BlockLogin { logins } => Measure::BlockLogin { logins },
+        What::BlockLogin { logins } => {
+            for login in &logins {
+                if let Login::Mail(mailbox) = login {
+                    owned(common, &args.account, mailbox.clone())?;
+                }
+            }
+            Measure::BlockLogin { logins }
+        }
         What::ThrottleSource { addresses } => Measure::ThrottleSource { sources: addresses },
         What::BlockOutbound => Measure::BlockOutbound,
         What::BlockScript { site, path } => Measure::BlockScript { site, path },
@@ -184,6 +201,21 @@ fn sites(common: &Common, account: &AccountName) -> Result<Vec<Site>, CommandErr
     Ok(known.map(|known| known.entry.sites).unwrap_or_default())
 }
 
+/// A mailbox of the account, or an error: a slip of the finger must not stop another customer and tell this one.
+fn owned(common: &Common, account: &AccountName, mailbox: MailUser) -> Result<MailUser, CommandError> {
+    let domain = mailbox.as_str().rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+    let related = |name: &Domain| {
+        let below = domain.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        below || *name.as_str() == domain || name.as_str().strip_prefix("www.") == Some(&domain)
+    };
+    if mailbox.as_str() == account.as_str() || mail_domains(&sites(common, account)?).iter().any(related) {
+        return Ok(mailbox);
+    }
+    Err(CommandError::usage(format!(
+        "{mailbox} is of no domain of {account}'s sites; name the account that it belongs to (`hikeshi status` shows unclear ones)"
+    )))
+}
+
 /// Names and aliases of the sites: where the account's mailboxes can be. A wildcard is no domain of a mailbox, and a
 /// shorter name (`www.` taken off) could be somebody else's.
 fn mail_domains(sites: &[Site]) -> Vec<Domain> {
@@ -191,7 +223,6 @@ fn mail_domains(sites: &[Site]) -> Vec<Domain> {
     let mut domains: Vec<Domain> = names.filter(|name| !name.as_str().contains('*')).cloned().collect();
     domains.sort();
     domains.dedup();
-    domains.truncate(DOMAINS_MAX);
     domains
 }
 
