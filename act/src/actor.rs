@@ -275,7 +275,7 @@ impl Actor {
         self.not_older(id, order.intent, true)?;
         let kept = self.book().kept.get(&id).filter(|_| !for_good);
         let Some(held) = self.book().held.get(&id).or(kept).cloned() else {
-            let what = format!("{id} was not in force");
+            let what = format!("{id} was not in force, and nothing of it is kept here");
             return self.answer(id, FromAct::Done { intent: order.intent, what });
         };
         if held.account != order.account {

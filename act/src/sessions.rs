@@ -3,7 +3,9 @@
 //! The tokens are in a database whose name and password stand in the tenant's wp-config.php. To read that file with
 //! privilege is to parse what a tenant wrote; to reach the database as its root is to trust a database name that he
 //! wrote; to change the salts is to write into his tree. So PHP reads it, with his rights and in [`sys::tenant`]'s
-//! narrow room, which makes this the smallest way: whatever wp-config.php does there, it could do at any visit.
+//! narrow room, which makes this the smallest way: whatever wp-config.php does there, it could do from any shell or cron
+//! line of the tenant. (Where a pool narrows PHP by open_basedir or disable_functions, it could not from a visit: the
+//! command line's PHP has the node's own settings.)
 //!
 //! The answer is the word of the site's own code: a hostile one can say that it did what it did not. Sessions that a
 //! plugin keeps elsewhere are not ended. Nothing is to be taken back: people sign in again.

@@ -68,8 +68,8 @@ pub struct Core {
     strays: Vec<String>,
     /// What is decided and does not hold.
     loose: Vec<String>,
-    /// A list was asked for and has not ended.
-    listing: bool,
+    /// Since when a list is asked for that has not ended.
+    listing: Option<std::time::Instant>,
     /// An account of which more sites follow.
     partial: Option<AccountEntry>,
     started: Moment,

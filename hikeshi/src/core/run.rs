@@ -24,6 +24,8 @@ use crate::role::serve::make_folder;
 pub const EVIDENCE_KEPT: Span = Span::days(90);
 /// How often decided and real are compared.
 const RECONCILE: Duration = Duration::from_secs(30);
+/// An `act` that does not answer for so long is shown.
+const SILENCE: Duration = Duration::from_secs(120);
 /// Time between two searches for what no restriction wants, on all accounts.
 const SEARCH: Duration = Duration::from_secs(600);
 /// How often time passes when nothing happens.
@@ -134,7 +136,7 @@ impl Core {
             refused: Default::default(),
             strays: Vec::new(),
             loose: Vec::new(),
-            listing: false,
+            listing: None,
             partial: None,
             started,
         };
@@ -206,8 +208,8 @@ impl Core {
                     if reconciled.elapsed() >= RECONCILE {
                         reconciled = Instant::now();
                         // One at a time: act answers orders meanwhile, not a heap of lists.
-                        if !self.listing {
-                            self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes);
+                        if self.listing.is_none() {
+                            self.list();
                         }
                     }
                     if searched.elapsed() >= SEARCH {
@@ -228,6 +230,20 @@ impl Core {
         }
     }
 
+    /// Asks `act` what is in force.
+    fn list(&mut self) {
+        self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes).then(Instant::now);
+    }
+
+    /// A program that hangs holds up everything that `act` does: a person has to see that.
+    fn silence(&self) -> Option<String> {
+        let since = self.listing.map(|since| since.elapsed()).filter(|passed| *passed > SILENCE)?;
+        Some(format!(
+            "what is in force: act has not answered for {} s; look for a program that it waits for",
+            since.as_secs()
+        ))
+    }
+
     fn forget_idle(&mut self) {
         self.accounts.retain(|_, account| account.needs_ticks());
     }
@@ -236,7 +252,7 @@ impl Core {
         match entry {
             Heap::Act(Heard::Up) => {
                 self.refused.clear();
-                self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes);
+                self.list();
                 Ok(())
             }
             Heap::Act(Heard::Down) => {
@@ -297,7 +313,7 @@ impl Core {
                 Ok(())
             }
             FromAct::ListEnd => {
-                self.listing = false;
+                self.listing = None;
                 self.reconcile()
             }
             FromAct::Strays(strays) => {
@@ -535,7 +551,14 @@ impl Core {
                     ("desk".into(), self.lines.desk.is_up()),
                     ("core".into(), true),
                 ],
-                blind: self.blind.iter().chain(&self.strays).chain(&self.loose).cloned().collect(),
+                blind: self
+                    .blind
+                    .iter()
+                    .chain(&self.strays)
+                    .chain(&self.loose)
+                    .cloned()
+                    .chain(self.silence())
+                    .collect(),
                 unclear: self.unclear.iter().take(50).cloned().collect(),
                 accounts: self.known_accounts,
                 up: self.clock.now() - self.started,
