@@ -325,11 +325,7 @@ impl Actor {
         let Some(pass) = &order.pass else {
             return Err(Failure::Error("the pass itself is missing; its row has expired, ask for a new one".into()));
         };
-        let text = match pass {
-            PassKey::Token(token) => format!("tok:{}", token.iter().map(|b| format!("{b:02x}")).collect::<String>()),
-            PassKey::Address(address) => format!("ip:{address}"),
-        };
-        if Hash::of(text.as_bytes()) != row {
+        if Hash::of(pass.row().as_bytes()) != row {
             return Err(Failure::Error("the pass is not the one that was ordered; ask for a new one".into()));
         }
         if until <= self.clock.now() {

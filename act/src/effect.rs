@@ -447,9 +447,7 @@ impl Actor {
     fn page(&self, key: &GateKey, except: Option<RestrictionId>) -> Option<String> {
         let wanted = self.book().wanted(except);
         let oldest = wanted.iter().find(|h| matches!(&h.effect, Effect::Gates(keys) if keys.contains(key)))?;
-        let Restriction { id, since, .. } = oldest.restriction;
-        let facts = Facts { number: id.incident, since, portal: &self.config.portal };
-        Some(gate::page(&facts, self.answer_kind()))
+        Some(self.page_of(oldest, self.answer_kind()))
     }
 
     /// Writes or removes the flag of one path from what the journal wants.
@@ -468,9 +466,12 @@ impl Actor {
             _ => false,
         };
         let oldest = wanted.iter().find(blocks)?;
-        let Restriction { id, since, .. } = oldest.restriction;
-        let facts = Facts { number: id.incident, since, portal: &self.config.portal };
-        Some(gate::page(&facts, Answer::Forbidden))
+        Some(self.page_of(oldest, Answer::Forbidden))
+    }
+
+    fn page_of(&self, held: &Held, answer: Answer) -> String {
+        let Restriction { id, since, .. } = held.restriction;
+        gate::page(&Facts { number: id.incident, since, portal: &self.config.portal }, answer)
     }
 
     fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {

@@ -2,8 +2,8 @@
 
 use model::order::Failure;
 use model::{
-    Check, Checked, Class, Delivery, Domain, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen,
-    Strength, Verdict,
+    Check, Checked, Class, Delivery, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen, Strength,
+    Verdict,
 };
 
 use crate::account::Waiting;
@@ -96,8 +96,8 @@ pub fn see(draft: &mut Draft, Outcome { intent, seen }: Outcome) {
 /// `act` did its part. What visitors see is tested from outside.
 fn done(draft: &mut Draft, id: RestrictionId, what: String) {
     match measure(draft, id) {
-        Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) => {
-            let look = Look::Probe { restriction: id, sites: sites_of(&measure), path: None, closed: true };
+        Some(measure) if measure.closes() => {
+            let look = Look::Probe { restriction: id, sites: measure.sites(), path: None, closed: true };
             draft.emit(Fact::LookOrdered { incident: id.incident, look });
         }
         // Not looked at when it opens again: to ask for a planted script is to run it.
@@ -161,8 +161,8 @@ fn without_effect(draft: &mut Draft, id: RestrictionId, what: String) {
 fn taken_back(draft: &mut Draft, id: RestrictionId, what: String) {
     let failed = draft.incident(id.incident).and_then(|i| i.given(id)).is_some_and(|g| !g.in_force());
     match measure(draft, id) {
-        Some(measure @ (Measure::CloseSite { .. } | Measure::CloseAccount { .. })) if !failed => {
-            let look = Look::Probe { restriction: id, sites: sites_of(&measure), path: None, closed: false };
+        Some(measure) if measure.closes() && !failed => {
+            let look = Look::Probe { restriction: id, sites: measure.sites(), path: None, closed: false };
             draft.emit(Fact::LookOrdered { incident: id.incident, look });
         }
         _ => lifted(draft, id, what),
@@ -221,13 +221,4 @@ fn rescanned(draft: &mut Draft, incident: Number, mut checked: Vec<Checked>) {
 
 fn measure(draft: &Draft, id: RestrictionId) -> Option<Measure> {
     Some(draft.incident(id.incident)?.given(id)?.restriction.measure.clone())
-}
-
-/// The sites that a closure covers.
-pub fn sites_of(measure: &Measure) -> Vec<Domain> {
-    match measure {
-        Measure::CloseSite { site } => vec![site.clone()],
-        Measure::CloseAccount { sites, .. } => sites.clone(),
-        _ => Vec::new(),
-    }
 }

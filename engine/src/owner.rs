@@ -4,7 +4,6 @@ use model::{Fact, Hash, Look, Measure, NoticeKind, Number, Owner, Span};
 
 use crate::bind::{Bound, bind};
 use crate::draft::Draft;
-use crate::outcome::sites_of;
 
 pub fn hear(draft: &mut Draft, quoted: Option<Number>, what: Owner) {
     let (number, earlier) = match bind(&draft.account, quoted) {
@@ -39,7 +38,8 @@ pub fn hear(draft: &mut Draft, quoted: Option<Number>, what: Owner) {
         }
         Owner::Pass(pass) => {
             let Some(incident) = draft.incident(number) else { return };
-            let sites: Vec<_> = incident.in_force().flat_map(|g| sites_of(&g.restriction.measure)).collect();
+            let closures = incident.in_force().map(|g| &g.restriction.measure).filter(|m| m.closes());
+            let sites: Vec<_> = closures.flat_map(Measure::sites).collect();
             if !sites.is_empty() {
                 let until = draft.now + draft.policy.pass;
                 draft.emit(Fact::PassOrdered { incident: number, sites, pass, until });

@@ -44,9 +44,7 @@ pub fn after_lift(draft: &mut Draft, number: Number) {
 fn enter(draft: &mut Draft, number: Number, stage: Stage) {
     let Some(incident) = draft.incident(number) else { return };
     // A blocked script is closed to visitors as a site is.
-    let closes = |m: &Measure| {
-        matches!(m, Measure::CloseSite { .. } | Measure::CloseAccount { .. } | Measure::BlockScript { .. })
-    };
+    let closes = |m: &Measure| m.closes() || matches!(m, Measure::BlockScript { .. });
     let opens: Vec<_> = standing(incident, |m| match stage {
         Stage::Public => closes(m),
         Stage::Mail => matches!(m, Measure::HoldMail { .. } | Measure::RefuseMail),

@@ -152,6 +152,12 @@ pub fn printable(bytes: &[u8], bytes_max: usize) -> String {
     format!("{}…{}", &out[..out.floor_char_boundary(half)], &out[out.ceil_char_boundary(out.len() - half)..])
 }
 
+/// The words of a text with single spaces, every one that holds an `@` as `(address)`: for texts of mail servers.
+pub fn without_addresses(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| if word.contains('@') { "(address)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Bidi and zero-width marks: they are printed as nothing, or turn round what stands beside them.
 pub fn hides(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')

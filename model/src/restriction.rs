@@ -219,6 +219,11 @@ impl Measure {
         matches!(self, Measure::FreezeProcess { .. } | Measure::QuarantineFile { .. } | Measure::DisableCronLine { .. })
     }
 
+    /// Whether it closes whole sites.
+    pub fn closes(&self) -> bool {
+        matches!(self, Measure::CloseSite { .. } | Measure::CloseAccount { .. })
+    }
+
     /// After how long it ends by itself, whoever is dead by then; `None`: only a lift ends it.
     pub fn lasts(&self) -> Option<Span> {
         matches!(self, Measure::ThrottleSource { .. }).then_some(Span::hours(1))

@@ -63,6 +63,12 @@ pub fn count(folder: &Path) -> u64 {
     files
 }
 
+/// An account's crontab: not through a link and not a pipe, because the folder is the system's and the file the tenant's.
+pub(crate) fn crontab(spool: &Path, account: &AccountName) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(CWD, spool.join(account.as_str()), flags, Mode::empty())?))
+}
+
 /// The line of this number (from 1) of an account's crontab as crontab(1) shows it, and its text.
 ///
 /// Debian's `crontab -l` hides up to three lines at the top that begin with `#`: the header that crontab(1) itself
@@ -71,10 +77,8 @@ pub fn count(folder: &Path) -> u64 {
 /// # Errors
 /// `InvalidInput` when there is no such line, or the table is larger than 1 MiB; what the file system says.
 pub fn cron_line(spool: &Path, account: &AccountName, number: usize) -> io::Result<(CronLine, Vec<u8>)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(CWD, spool.join(account.as_str()), flags, Mode::empty())?);
     let mut bytes = Vec::new();
-    file.take(CRONTAB_MAX + 1).read_to_end(&mut bytes)?;
+    crontab(spool, account)?.take(CRONTAB_MAX + 1).read_to_end(&mut bytes)?;
     let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     if bytes.len() as u64 > CRONTAB_MAX {
         return Err(wrong("the table has more than 1 MiB".into()));

@@ -7,9 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use model::evidence::printable;
+use model::evidence::{printable, without_addresses};
 use model::{AccountRef, ProcessRef};
-use rustix::fs::{CWD, Mode, OFlags};
 use serde::Serialize;
 
 use crate::process::{CAPTURE_MAX, capture};
@@ -75,12 +74,10 @@ pub fn snapshot(places: Places<'_>, account: &AccountRef, processes: &[ProcessRe
     }
 }
 
-/// Not through a link, not a pipe: the folder is the system's, the file the tenant's.
 fn crontab(spool: &Path, account: &AccountRef) -> io::Result<Option<Vec<String>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(CWD, spool.join(account.name.as_str()), flags, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        other => File::from(other?),
+    let file = match crate::locate::crontab(spool, &account.name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
     };
     let mut bytes = Vec::new();
     file.take(CRONTAB_MAX).read_to_end(&mut bytes)?;
@@ -107,11 +104,6 @@ fn mail_lines(log: &Path, uid: u32) -> io::Result<Vec<String>> {
         .collect();
     lines.reverse();
     Ok(lines)
-}
-
-fn without_addresses(line: &str) -> String {
-    let words: Vec<&str> = line.split(' ').map(|word| if word.contains('@') { "(address)" } else { word }).collect();
-    words.join(" ")
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ fn keep_accounts(tx: &Transaction<'_>, gone: &[AccountRef], now: &[AccountEntry]
 fn settle(tx: &Transaction<'_>, done: &[IntentId], attempts: &[Attempt]) -> Result<(), StoreError> {
     let mut tried = tx.prepare_cached("UPDATE outbox SET tries = ?, next_at = ?, error = ? WHERE seq = ?")?;
     for attempt in attempts {
-        let error = without_addresses(&attempt.error);
+        let error = bounded_error(&attempt.error);
         tried.execute(params![attempt.tries, attempt.next_at.0, error, attempt.intent.0 as i64])?;
     }
     let mut end = tx.prepare_cached("DELETE FROM outbox WHERE seq = ?")?;
@@ -180,9 +180,8 @@ fn settle(tx: &Transaction<'_>, done: &[IntentId], attempts: &[Attempt]) -> Resu
 }
 
 /// Mail servers quote the receiver in their refusals; an address belongs into contacts and nowhere else.
-fn without_addresses(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| if word.contains('@') { "(address)" } else { word });
-    let mut kept = words.collect::<Vec<_>>().join(" ");
+fn bounded_error(text: &str) -> String {
+    let mut kept = model::evidence::without_addresses(text);
     kept.truncate(kept.floor_char_boundary(ERROR_BYTES_MAX));
     kept
 }
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_error_text_loses_addresses_and_its_end() {
-        let check = |text: &str, kept: &str| assert_eq!(without_addresses(text), kept);
+        let check = |text: &str, kept: &str| assert_eq!(bounded_error(text), kept);
         check("550 5.1.1 <taro@example.jp>: unknown", "550 5.1.1 (address) unknown");
         check("timeout\r\nafter  30 s", "timeout after 30 s");
         check(&"山".repeat(200), &"山".repeat(133));

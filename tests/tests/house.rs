@@ -102,8 +102,8 @@ fn acting() -> Vec<(String, String)> {
 fn the_role_that_acts_is_small_runs_no_shell_and_has_few_dependencies() {
     let code = acting();
     assert!(code.len() > 1000, "only {} lines found", code.len());
-    // The goal was 3,000; fourteen verbs that test themselves take more (docs/decisions/0010). It does not grow.
-    assert!(code.len() <= 3900, "act has {} lines of code", code.len());
+    // The goal is 3,000; twelve verbs that test themselves take more today (docs/decisions/0010). It only goes down.
+    assert!(code.len() <= 3870, "act has {} lines of code", code.len());
     for (file, line) in &code {
         for shell in ["\"sh\"", "\"bash\"", "bin/sh", "bin/bash", "\"-c\", &format"] {
             assert!(!line.contains(shell), "act/src/{file} names a shell: {line}");

@@ -69,7 +69,7 @@ pub fn answer(page: &mut Page, content: &LetterContent, answer: &Answer) {
 fn cause(content: &LetterContent, topic: Topic) -> Option<Moment> {
     use Measure::*;
     let explains = |measure: &Measure| match topic {
-        Topic::Error403 => matches!(measure, CloseSite { .. } | CloseAccount { .. }),
+        Topic::Error403 => measure.closes(),
         Topic::Mail => matches!(measure, HoldMail { .. } | RefuseMail),
         Topic::Other => false,
     };

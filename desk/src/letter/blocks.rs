@@ -355,10 +355,7 @@ pub fn reasons(page: &mut Page, content: &LetterContent) {
 pub fn foot(page: &mut Page, content: &LetterContent) {
     let language = content.language;
     page.blank();
-    let closed = content
-        .restrictions
-        .iter()
-        .any(|limit| matches!(limit.measure, Measure::CloseSite { .. } | Measure::CloseAccount { .. }));
+    let closed = content.restrictions.iter().any(|limit| limit.measure.closes());
     let (ja, en) = match (&content.portal, closed) {
         (Some(portal), _) => {
             let portal = mask::shown(portal);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use model::order::{Failure, Finding};
 use model::packet::{PassKey, SiteHandle, ToAct, ToDesk, ToSense};
 use model::{
-    Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, NoticeId, NoticeKind, Order,
-    Outcome, Seen, Span, Verb,
+    AccountRef, Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, NoticeId, NoticeKind,
+    Order, Outcome, Seen, Span, Verb,
 };
 use store::StoreError;
 
@@ -66,11 +66,6 @@ impl Core {
     }
 
     fn send_act(&mut self, intent: &Intent, verb: Verb) -> Result<Sent, StoreError> {
-        let domains: Vec<Domain> = match &verb {
-            Verb::Impose { restriction, .. } => restriction.measure.sites(),
-            Verb::Lift { measure, .. } => measure.sites(),
-            Verb::OpenPass { sites, .. } => sites.clone(),
-        };
         let pass = match &verb {
             Verb::OpenPass { pass, .. } => match self.store.body(pass)?.and_then(|b| pass_key(&b.bytes)) {
                 Some(key) => Some(key),
@@ -84,12 +79,29 @@ impl Core {
             },
             _ => None,
         };
-        let sites = self.handles(&intent.account.name, &domains)?;
-        let home = self.home(&intent.account.name)?;
-        let account = intent.account.clone();
-        let link = self.store.link_of(intent.id.0)?.unwrap_or(Hash::ZERO);
-        let order = ToAct::Do { intent: intent.id, link, account, home, verb, sites, pass, dry_run: false };
+        let order = self.order(intent.id, intent.account.clone(), verb, pass, false)?;
         Ok(self.lines.act.send(&order))
+    }
+
+    /// An order with all that `act` needs to know of the account. A question has no place in the log, and no link.
+    pub fn order(
+        &self,
+        intent: IntentId,
+        account: AccountRef,
+        verb: Verb,
+        pass: Option<PassKey>,
+        dry_run: bool,
+    ) -> Result<ToAct, StoreError> {
+        let domains = match &verb {
+            Verb::Impose { restriction, .. } => restriction.measure.sites(),
+            Verb::Lift { measure, .. } => measure.sites(),
+            Verb::OpenPass { sites, .. } => sites.clone(),
+        };
+        let sites = self.handles(&account.name, &domains)?;
+        // Empty when it is not known: then no file of it is touched.
+        let home = self.store.account(&account.name)?.map(|known| known.entry.home).unwrap_or_default();
+        let link = self.store.link_of(intent.0)?.unwrap_or(Hash::ZERO);
+        Ok(ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run })
     }
 
     fn send_look(&mut self, intent: &Intent, look: Look) -> Result<Sent, StoreError> {
@@ -131,11 +143,6 @@ impl Core {
     pub fn evidence(&self, hash: Hash) -> Option<Evidence> {
         let body = self.store.body(&hash).ok()??;
         serde_json::from_slice(&body.bytes).ok()
-    }
-
-    /// The account's home; empty when it is not known.
-    pub fn home(&self, account: &model::AccountName) -> Result<String, StoreError> {
-        Ok(self.store.account(account)?.map(|known| known.entry.home).unwrap_or_default())
     }
 
     pub fn handles(&self, account: &model::AccountName, domains: &[Domain]) -> Result<Vec<SiteHandle>, StoreError> {

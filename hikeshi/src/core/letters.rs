@@ -358,10 +358,7 @@ fn tasks(findings: &[FindingFacts], entry: Option<&AccountEntry>) -> Vec<Task> {
 /// Restrictions in force, each with what lifts it.
 fn limits(incident: &Incident, tasks: &[Task], ordered: Moment) -> Vec<Limit> {
     let checked: Vec<usize> = (1..=tasks.len()).filter(|n| !matches!(tasks[n - 1], Task::Passwords)).collect();
-    let closure = incident
-        .in_force()
-        .find(|g| matches!(g.restriction.measure, Measure::CloseSite { .. } | Measure::CloseAccount { .. }))
-        .map(|g| g.restriction.id.ordinal);
+    let closure = incident.in_force().find(|g| g.restriction.measure.closes()).map(|g| g.restriction.id.ordinal);
     let lift = |measure: &Measure| match (measure, closure) {
         (Measure::HoldMail { .. } | Measure::RefuseMail, Some(closure)) => LiftWhen::After(closure),
         _ if incident

@@ -6,6 +6,7 @@
 
 mod dispatch;
 pub mod letters;
+mod reconcile;
 mod run;
 mod turn;
 

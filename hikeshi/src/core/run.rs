@@ -3,11 +3,8 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use engine::Account;
 use model::packet::{FromAct, FromCore, FromDesk, FromSense, PassKey, ToAct, ToCore, ToSense};
-use model::{
-    AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Operator, Order, Outcome, Owner, Seen, Span,
-};
+use model::{AccountEntry, AccountRef, Body, BodyKind, Input, IntentId, Mode, Operator, Order, Owner, Span};
 use store::{Store, StoreError};
 use sys::socket::{Connection, Listener};
 
@@ -24,14 +21,10 @@ use crate::role::serve::make_folder;
 pub const EVIDENCE_KEPT: Span = Span::days(90);
 /// How often decided and real are compared.
 const RECONCILE: Duration = Duration::from_secs(30);
-/// An `act` that does not answer for so long is shown.
-const SILENCE: Duration = Duration::from_secs(120);
 /// Time between two searches for what no restriction wants, on all accounts.
 const SEARCH: Duration = Duration::from_secs(600);
 /// How often time passes when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
-/// Frozen processes in one packet.
-const FROZEN_TOLD: usize = 1000;
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts of the inventory in one commit: each alone would cost a first start of 10,000 accounts as many syncs.
@@ -230,20 +223,6 @@ impl Core {
         }
     }
 
-    /// Asks `act` what is in force.
-    fn list(&mut self) {
-        self.listing = matches!(self.lines.act.send(&ToAct::List), Sent::Yes).then(Instant::now);
-    }
-
-    /// A program that hangs holds up everything that `act` does: a person has to see that.
-    fn silence(&self) -> Option<String> {
-        let since = self.listing.map(|since| since.elapsed()).filter(|passed| *passed > SILENCE)?;
-        Some(format!(
-            "what is in force: act has not answered for {} s; look for a program that it waits for",
-            since.as_secs()
-        ))
-    }
-
     fn forget_idle(&mut self) {
         self.accounts.retain(|_, account| account.needs_ticks());
     }
@@ -285,102 +264,6 @@ impl Core {
         }
     }
 
-    fn act_said(&mut self, said: FromAct) -> Result<(), StoreError> {
-        match said {
-            FromAct::Done { intent, what } => self.hear(Outcome { intent, seen: Seen::Done { what } }),
-            FromAct::Failed { intent, why } if self.asked.contains_key(&intent) => {
-                if let Some(asker) = self.asked.remove(&intent) {
-                    reply(&asker, &FromCore::Refused(why.to_string()));
-                }
-                Ok(())
-            }
-            FromAct::Failed { intent, why } if !self.outbox.contains_key(&intent) => {
-                // The answer to a restriction that was imposed again because it did not hold.
-                if self.refused.insert(intent) {
-                    tracing::error!(%intent, %why, "decided, does not hold, and cannot be imposed again");
-                }
-                Ok(())
-            }
-            FromAct::Failed { intent, why } => self.hear(Outcome { intent, seen: Seen::Failed(why) }),
-            FromAct::Would { intent, steps } => {
-                if let Some(asker) = self.asked.remove(&intent) {
-                    reply(&asker, &FromCore::Done(steps));
-                }
-                Ok(())
-            }
-            in_force @ FromAct::InForce { .. } => {
-                self.real.push(in_force);
-                Ok(())
-            }
-            FromAct::ListEnd => {
-                self.listing = None;
-                self.reconcile()
-            }
-            FromAct::Strays(strays) => {
-                for stray in strays.iter().filter(|s| !self.strays.contains(s)) {
-                    tracing::error!(stray, "on the node, but no restriction wants it; left as it is");
-                }
-                self.strays = strays;
-                Ok(())
-            }
-        }
-    }
-
-    /// Decided against real. What is decided and not real is ordered again (under its own number, so that it is
-    /// done once); what is real and not decided is reported, never lifted by itself.
-    fn reconcile(&mut self) -> Result<(), StoreError> {
-        let real = std::mem::take(&mut self.real);
-        let mut holds = std::collections::BTreeSet::new();
-        let mut listed = std::collections::BTreeSet::new();
-        for entry in &real {
-            if let FromAct::InForce { restriction, holds: true, .. } = entry {
-                holds.insert(*restriction);
-            }
-            if let FromAct::InForce { restriction, .. } = entry {
-                listed.insert(*restriction);
-            }
-        }
-        let mut decided = std::collections::BTreeSet::new();
-        let mut drifted = Vec::new();
-        for account in self.accounts.values() {
-            for given in account.incidents.iter().flat_map(|i| &i.restrictions).filter(|g| g.in_force()) {
-                decided.insert(given.restriction.id);
-                if matches!(given.status, engine::Status::Imposed(_)) && !holds.contains(&given.restriction.id) {
-                    drifted.push((account.account.clone(), given.intent, given.restriction.clone()));
-                }
-            }
-        }
-        for stray in listed.difference(&decided) {
-            tracing::error!(restriction = %stray, "in force but not decided here; left as it is: `hikeshi lift {stray}` takes it back");
-        }
-        let what = |id: model::RestrictionId| {
-            let row = |entry: &FromAct| match entry {
-                FromAct::InForce { restriction, what, .. } if *restriction == id => Some(what.clone()),
-                _ => None,
-            };
-            real.iter().find_map(row).unwrap_or_else(|| "not there".to_owned())
-        };
-        // Ended programs are no loss; everything else that does not hold is shown until it does.
-        let lost = |r: &model::Restriction| !matches!(r.measure, model::Measure::FreezeProcess { .. });
-        let drifting = drifted.iter().filter(|(_, _, r)| lost(r));
-        self.loose = drifting.map(|(_, _, r)| format!("{} does not hold: {}", r.id, what(r.id))).collect();
-        if self.config.is_disarmed() {
-            drifted.clear(); // act would refuse
-        }
-        for (account, intent, restriction) in drifted {
-            let Some(intent) = intent.filter(|id| !self.refused.contains(id)) else { continue };
-            tracing::warn!(%account, restriction = %restriction.id, "decided but not real; imposed again");
-            let domains = restriction.measure.sites();
-            let sites = self.handles(&account.name, &domains)?;
-            let verb = model::Verb::Impose { restriction, by_person: true };
-            let home = self.home(&account.name)?;
-            let link = self.store.link_of(intent.0)?.unwrap_or(model::Hash::ZERO);
-            self.lines.act.send(&ToAct::Do { intent, link, account, home, verb, sites, pass: None, dry_run: false });
-        }
-        self.send_frozen();
-        Ok(())
-    }
-
     fn greet_sense(&mut self) -> Result<(), StoreError> {
         for cursor in self.store.cursors()? {
             self.lines.sense.send(&ToSense::Cursor(cursor));
@@ -394,28 +277,6 @@ impl Core {
         self.send_frozen();
         self.lines.sense.send(&ToSense::Begin);
         Ok(())
-    }
-
-    /// Tells the senses what is frozen: it is no news.
-    fn send_frozen(&self) {
-        let frozen = self
-            .accounts
-            .values()
-            .flat_map(|a| &a.incidents)
-            .flat_map(|i| i.in_force())
-            .filter(|g| matches!(g.restriction.measure, model::Measure::FreezeProcess { .. }))
-            .map(|g| g.restriction.clone());
-        let mut frozen: Vec<_> = frozen.collect();
-        frozen.sort_by_key(|r| std::cmp::Reverse(r.since));
-        // A packet has room for some; the oldest are the least likely to be taken for news.
-        let processes = frozen.into_iter().flat_map(|r| match r.measure {
-            model::Measure::FreezeProcess { processes } => processes,
-            _ => Vec::new(),
-        });
-        self.lines.sense.send(&ToSense::Frozen(processes.take(FROZEN_TOLD).collect()));
-        let restricted = |a: &&Account| a.open_incidents().any(|i| i.in_force().next().is_some());
-        let names = self.accounts.values().filter(restricted).map(|a| a.account.name.clone()).take(1000).collect();
-        self.lines.sense.send(&ToSense::Restricted(names));
     }
 
     fn sense_said(&mut self, said: FromSense) -> Result<(), StoreError> {
@@ -435,6 +296,7 @@ impl Core {
                     tracing::warn!(subject = entry.subject, why = entry.why, "ownership unclear");
                 }
                 self.unclear = unclear;
+                self.hand_over()?;
                 self.store.rest()?;
                 sys::process::give_back_memory();
                 Ok(())
@@ -492,14 +354,6 @@ impl Core {
             if known.is_none_or(|k| k.sites != entry.sites || k.account != entry.account) {
                 self.step(&mut turn, &entry.account, Input::Inventory(entry.sites.clone()))?;
             }
-            // Another name on the uid, or another uid under the name, is a stranger. The same name and uid with another
-            // home is not: whoever restores a home by hand at night must not open what is closed.
-            let stranger =
-                |a: &&engine::Account| (a.account.uid == entry.account.uid) != (a.account.name == entry.account.name);
-            let earlier: Vec<_> = self.accounts.values().filter(stranger).map(|a| a.account.clone()).collect();
-            for who in earlier {
-                self.step(&mut turn, &who, Input::Replaced)?;
-            }
             turn.batch.accounts.push(entry);
         }
         if turn.batch.accounts.is_empty() {
@@ -509,6 +363,32 @@ impl Core {
         // An account without incidents is folded again when something is seen of it.
         self.forget_idle();
         Ok(())
+    }
+
+    /// Now that every account is known: what limits one that is gone must not limit the stranger who has its uid or
+    /// its name by now.
+    fn hand_over(&mut self) -> Result<(), StoreError> {
+        let limited = self.accounts.values().filter(|a| a.open_incidents().next().is_some());
+        let mut gone = Vec::new();
+        for who in limited.map(|a| &a.account) {
+            let named = self.store.account(&who.name)?;
+            if named.is_none_or(|k| k.gone || k.entry.account != *who) {
+                gone.push(who.clone());
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let known = self.store.accounts()?;
+        let present: Vec<&AccountRef> = known.iter().filter(|k| !k.gone).map(|k| &k.entry.account).collect();
+        let mut turn = self.turn()?;
+        for who in gone.iter().filter(|who| is_replaced(who, &present)) {
+            self.step(&mut turn, who, Input::Replaced)?;
+        }
+        match turn.batch.events.is_empty() {
+            true => Ok(()),
+            false => self.commit(turn),
+        }
     }
 
     /// Asks `act` what it would do; the asker waits for the answer.
@@ -528,12 +408,9 @@ impl Core {
         let number = model::Number::new(self.clock.now(), 0);
         let id = model::RestrictionId { incident: number, ordinal: 1 };
         let why = model::Why { rule: "dry-run".into(), findings: vec![] };
-        let sites = self.handles(&who.name, &measure.sites())?;
         let restriction = model::Restriction { id, measure, since: self.clock.now(), why };
         let verb = model::Verb::Impose { restriction, by_person: true };
-        let home = self.home(&who.name)?;
-        let order =
-            ToAct::Do { intent, link: model::Hash::ZERO, account: who, home, verb, sites, pass: None, dry_run: true };
+        let order = self.order(intent, who, verb, None, true)?;
         match self.lines.act.send(&order) {
             Sent::Yes => drop(self.asked.insert(intent, asker)),
             _ => reply(&asker, &FromCore::Refused("act does not answer; see `hikeshi status`".into())),
@@ -631,6 +508,14 @@ impl Core {
     }
 }
 
+/// Whether a stranger has the uid or the name of an account that is gone. The same name and uid with another home is
+/// none: whoever restores a home by hand at night must not open what is closed.
+fn is_replaced(gone: &AccountRef, present: &[&AccountRef]) -> bool {
+    let same = |now: &&&AccountRef| now.uid == gone.uid && now.name == gone.name;
+    let stranger = |now: &&AccountRef| now.uid == gone.uid || now.name == gone.name;
+    !present.iter().any(|now| same(&now)) && present.iter().any(stranger)
+}
+
 /// The incident that an order is about.
 fn about(what: &Operator) -> Option<model::Number> {
     match what {
@@ -644,7 +529,7 @@ fn about(what: &Operator) -> Option<model::Number> {
     }
 }
 
-fn reply(asker: &Connection, answer: &FromCore) {
+pub(super) fn reply(asker: &Connection, answer: &FromCore) {
     if let Err(error) = asker.send_value(answer) {
         tracing::debug!(%error, "a command did not wait for its answer");
     }
@@ -654,4 +539,24 @@ fn unknown(account: &model::AccountName) -> FromCore {
     FromCore::Refused(format!(
         "no account \"{account}\" is known; `hikeshi status` lists what is unclear in the inventory"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_another_name_or_uid_and_never_a_moved_home_or_a_neighbour_on_a_shared_uid() {
+        let who = |name: &str, uid, generation| AccountRef { name: name.parse().unwrap(), uid, generation };
+        let gone = who("alice", 20_001, 1);
+        let check = |present: &[AccountRef], right| {
+            assert_eq!(is_replaced(&gone, &present.iter().collect::<Vec<_>>()), right, "{present:?}");
+        };
+        check(&[], false);
+        check(&[who("bob", 20_002, 1)], false);
+        check(&[who("bob", 20_001, 1)], true);
+        check(&[who("alice", 20_009, 1)], true);
+        check(&[who("alice", 20_001, 2)], false);
+        check(&[who("alice", 20_001, 2), who("bob", 20_001, 1)], false);
+    }
 }
