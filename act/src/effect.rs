@@ -78,7 +78,7 @@ impl Actor {
                 let lasts = restriction.measure.lasts().unwrap_or(model::Span::hours(1));
                 Ok(Effect::Sources(sources.clone(), self.now() + lasts))
             }
-            Measure::AskOwner | Measure::PageOperator => {
+            Measure::AskOwner | Measure::PageOperator | Measure::ThrottleMail { .. } => {
                 Err(Failure::Error(format!("{} changes nothing here; the desk does it", restriction.measure.name())))
             }
         }

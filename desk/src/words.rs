@@ -157,6 +157,7 @@ pub fn measure(measure: &Measure) -> Phrase {
     match measure {
         Measure::AskOwner => phrase("お尋ね", "question to you"),
         Measure::PageOperator => phrase("担当者へ連絡", "staff called"),
+        Measure::ThrottleMail { .. } => phrase("送信の速度制限", "mail slowed"),
         Measure::ThrottleSource { .. } => phrase("接続元の制限", "one source slowed"),
         Measure::HoldMail { .. } => phrase("メール送信の保留", "outgoing mail held"),
         Measure::RefuseMail => phrase("メール送信の停止", "outgoing mail refused"),
@@ -178,6 +179,9 @@ pub fn class(class: Class) -> Phrase {
         Class::Process => phrase("プログラム", "program"),
         Class::Load => phrase("負荷の高まり", "high load"),
         Class::Mail => phrase("メール送信", "mail"),
+        Class::Web => phrase("アクセス", "access"),
+        Class::Cron => phrase("定期実行", "scheduled job"),
+        Class::Login => phrase("ログイン", "login"),
     }
 }
 

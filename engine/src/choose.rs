@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use model::{Class, Domain, Hash, Kind, MailScope, Measure, ProcessRef, Signal, Site, Strength, Target, Why, Wide};
+use model::{
+    Class, Domain, FilePath, Hash, Kind, MailScope, Measure, ProcessRef, Signal, Site, Strength, Target, Trouble, Why,
+    Wide,
+};
 
 use crate::incident::{Incident, Status};
 
@@ -34,8 +37,9 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     };
     // Above the operator's own hard rate that mail is held alone: the rate is his word, not our suspicion.
     let hard = |s: &Signal| s.kind == Kind::MailAboveHardRate || s.also.contains(&Kind::MailAboveHardRate);
-    let mails: Vec<&Signal> = signals.iter().filter(|s| s.class() == Class::Mail && (enough(s) || hard(s))).collect();
-    if !mails.is_empty() && !in_force(incident, |m| matches!(m, Measure::HoldMail { .. })) {
+    let local = |s: &Signal| matches!(s.target, Target::LocalMail(_));
+    let mails: Vec<&Signal> = signals.iter().filter(|s| local(s) && (enough(s) || hard(s))).collect();
+    if !mails.is_empty() && !in_force(incident, |m| matches!(m, Measure::HoldMail { scope: MailScope::Local, .. })) {
         let queued = mails.iter().flat_map(|s| queued(s)).cloned().collect();
         chosen.push(choice("mail", Measure::HoldMail { scope: MailScope::Local, queued }, &mails));
     }
@@ -47,8 +51,15 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
         chosen.push(choice("process", Measure::FreezeProcess { processes }, &programs));
     }
 
+    for signal in signals {
+        let new = named(signal, enough(signal)).into_iter().filter(|m| !in_force(incident, |known| known == m));
+        chosen.extend(new.map(|measure| choice(signal.class().name(), measure, &[signal])));
+    }
+
     chosen.extend(closures(incident, sites, &programs, &mails));
-    if chosen.is_empty() && signals.iter().any(|s| s.class() != Class::Load && s.strength == Strength::Suspicious) {
+    let stops = chosen.iter().any(|c| !c.measure.slows());
+    let doubtful = |s: &Signal| s.trouble() == Trouble::Intrusion && s.strength == Strength::Suspicious;
+    if !stops && signals.iter().any(doubtful) {
         let asked = incident.restrictions.iter().any(|g| g.restriction.measure == Measure::AskOwner);
         if !asked && incident.in_force().next().is_none() {
             let all: Vec<&Signal> = signals.iter().collect();
@@ -57,6 +68,33 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     }
     chosen.sort_by_key(|c| c.measure.rung());
     chosen
+}
+
+/// What a signal names by itself, as small as it is. Slowing something down needs one suspicion, no more; stopping it
+/// needs `enough`.
+fn named(signal: &Signal, enough: bool) -> Vec<Measure> {
+    match &signal.target {
+        Target::MailRate(rate) if signal.strength >= Strength::Suspicious => {
+            vec![Measure::ThrottleMail { rate: rate.clone() }]
+        }
+        Target::Sources(sources) if signal.strength >= Strength::Suspicious => {
+            vec![Measure::ThrottleSource { sources: sources.clone() }]
+        }
+        Target::Mailbox(mailbox, queued) if enough => {
+            let scope = MailScope::Mailbox(mailbox.clone());
+            vec![Measure::HoldMail { scope, queued: queued.clone() }]
+        }
+        Target::Scripts { site, paths, sessions } if enough => {
+            let block = |path: &FilePath| Measure::BlockScript { site: site.clone(), path: path.clone() };
+            let sessions = sessions.then(|| Measure::EndSessions { site: site.clone() });
+            paths.iter().map(block).chain(sessions).collect()
+        }
+        Target::CronLines(lines) if enough => {
+            lines.iter().map(|line| Measure::DisableCronLine { line: line.clone() }).collect()
+        }
+        Target::Logins(logins) if enough => vec![Measure::BlockLogin { logins: logins.clone() }],
+        _ => Vec::new(),
+    }
 }
 
 /// Which sites are closed: those whose own files start the harm, when a second class shows what it does to
@@ -106,9 +144,10 @@ fn choice(rule: &str, measure: Measure, signals: &[&Signal]) -> Choice {
     Choice { measure, why: Why { rule: rule.to_owned(), findings: findings.into_iter().collect() } }
 }
 
-/// Classes with a signal of at least suspicious.
+/// Classes with a signal of at least suspicious. Who is only attacked, or mails too much, is not suspected for it.
 pub fn strong_classes(signals: &[Signal]) -> BTreeSet<Class> {
-    signals.iter().filter(|s| s.strength >= Strength::Suspicious).map(Signal::class).collect()
+    let speaks = |s: &&Signal| s.trouble() == Trouble::Intrusion || s.class() == Class::Load;
+    signals.iter().filter(|s| s.strength >= Strength::Suspicious).filter(speaks).map(Signal::class).collect()
 }
 
 fn in_force(incident: &Incident, wanted: impl Fn(&Measure) -> bool) -> bool {

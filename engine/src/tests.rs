@@ -61,7 +61,7 @@ impl Play {
         let target = match class {
             Class::Process => Target::Processes(pids.iter().map(|p| process(*p)).collect()),
             Class::Mail => Target::LocalMail(vec![]),
-            Class::Load => Target::Nothing,
+            _ => Target::Nothing,
         };
         self.input(Input::Signal(Signal {
             kind,

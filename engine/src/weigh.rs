@@ -1,6 +1,6 @@
 //! Weighs one signal: ignore it, join it to the open incident, open a new one; then restrict what must be.
 
-use model::{Class, Fact, Failure, Measure, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
+use model::{Fact, Failure, Measure, Mode, NoticeKind, Number, Restriction, Signal, Span, Strength, Trouble};
 
 use crate::choose::{Choice, choose};
 use crate::draft::Draft;
@@ -97,7 +97,7 @@ fn failed_lately(draft: &Draft, number: Number, choice: &Choice) -> bool {
 fn give(draft: &mut Draft, number: Number, Choice { measure, why }: Choice, act: bool) -> bool {
     let Some(incident) = draft.incident(number) else { return false };
     let restriction = Restriction { id: incident.next_restriction(), measure, since: draft.now, why };
-    let order = act && restriction.measure.restricts();
+    let order = act && restriction.measure.restricts() && restriction.measure.is_available();
     draft.emit(match order {
         true => Fact::RestrictionOrdered { restriction, by_person: false },
         false => Fact::RestrictionProposed { restriction },
@@ -133,11 +133,8 @@ fn is_ignored(draft: &mut Draft, signal: &Signal) -> bool {
 /// The incident that the signal belongs to: the open one of its trouble, else a new one if it says enough.
 fn incident_for(draft: &mut Draft, signal: &Signal) -> Option<Number> {
     let intrusion = draft.account.open(Trouble::Intrusion).map(|i| i.number);
-    let trouble = match signal.class() {
-        // Load beside an intrusion is part of it; alone it is a trouble of its own.
-        Class::Load if intrusion.is_none() => Trouble::Load,
-        Class::Load | Class::Process | Class::Mail => Trouble::Intrusion,
-    };
+    // Load beside an intrusion is part of it; alone it is a trouble of its own.
+    let trouble = if intrusion.is_some() { Trouble::Intrusion } else { signal.trouble() };
     if let Some(open) = draft.account.open(trouble) {
         return Some(open.number);
     }

@@ -71,6 +71,50 @@ pub enum FactKey {
     PressurePercent,
     /// Programs that use most of it.
     Programs,
+    /// Mailbox that was used.
+    Mailbox,
+    /// Networks from which it logs in.
+    Networks,
+    /// Two addresses that answer one another, separated by a space.
+    Pair,
+    /// Deliveries refused as spam.
+    RefusedAsSpam,
+    /// How the mail was bound to the account: `uid`, `script`, `mailbox`.
+    AttributedBy,
+    /// Date of the country database, as YYYY-MM-DD.
+    CountriesOf,
+    /// Site that was asked.
+    Site,
+    /// The request by which the intruder came in: method and path without its parameters.
+    Entry,
+    /// When that was, RFC 3339.
+    EntryAt,
+    /// Requests in the window.
+    Requests,
+    /// Requests that were refused or found nothing.
+    Refused,
+    /// Addresses, separated by spaces.
+    Addresses,
+    /// The address that matters most.
+    SourceAddress,
+    /// Country of that address, two letters.
+    Country,
+    /// User agent that the client claims.
+    Agent,
+    /// Service that was logged in to: `ssh`, `ftp`, `mail`, `panel`, `site`.
+    Service,
+    /// Name that was logged in with.
+    User,
+    /// How the client proved itself: `password`, `publickey`.
+    Method,
+    /// Failed attempts before.
+    Failures,
+    /// Files that were fetched and put back changed.
+    FilesChanged,
+    /// Lines of the crontab, counted from 1, separated by spaces.
+    Lines,
+    /// Text of the scheduled line.
+    Line,
     /// Further mechanism seen in the same place, one per fact (see `Kind`).
     Also,
 }

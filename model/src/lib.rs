@@ -26,6 +26,6 @@ pub use name::{
 };
 pub use notice::{Delivery, NoticeKind};
 pub use order::{Failure, Input, Intent, IntentId, Look, Operator, Order, Outcome, Owner, Seen, Verb};
-pub use restriction::{CronLine, FileRef, Login, MailScope, Measure, ProcessRef, Restriction, Why, Wide};
+pub use restriction::{CronLine, FileRef, Login, MailRate, MailScope, Measure, ProcessRef, Restriction, Why, Wide};
 pub use signal::{Class, Kind, Signal, Strength, Target};
 pub use verification::{Check, Checked, Verdict};

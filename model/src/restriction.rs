@@ -96,7 +96,17 @@ pub enum Login {
     Mail(MailUser),
 }
 
-/// What is limited, least harm first (the ladder of the design, as far as this build can carry it out).
+/// Whose mail is slowed down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailRate {
+    /// What the scripts of one directory send; `None`: all that the account hands to sendmail.
+    Script(Option<String>),
+    /// What these two addresses send one another.
+    Pair(String, String),
+}
+
+/// What is limited, least harm first (the ladder of the design).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Measure {
     /// A question to the owner; nothing is stopped.
@@ -107,6 +117,11 @@ pub enum Measure {
     ThrottleSource {
         /// At most 64.
         sources: Vec<IpAddr>,
+    },
+    /// Mail is handed on at a low rate; ends by itself after an hour. No build carries it out yet.
+    ThrottleMail {
+        /// Whose.
+        rate: MailRate,
     },
     /// Mail of this scope goes to the hold queue; these ids are already waiting.
     HoldMail {
@@ -174,18 +189,19 @@ impl Measure {
         match self {
             Measure::AskOwner => 0,
             Measure::PageOperator => 1,
-            Measure::ThrottleSource { .. } => 2,
-            Measure::HoldMail { .. } => 3,
-            Measure::RefuseMail => 4,
-            Measure::FreezeProcess { .. } => 5,
-            Measure::DisableCronLine { .. } => 6,
-            Measure::BlockScript { .. } => 7,
-            Measure::QuarantineFile { .. } => 8,
-            Measure::EndSessions { .. } => 9,
-            Measure::BlockLogin { .. } => 10,
-            Measure::BlockOutbound => 11,
-            Measure::CloseSite { .. } => 12,
-            Measure::CloseAccount { .. } => 13,
+            Measure::ThrottleMail { .. } => 2,
+            Measure::ThrottleSource { .. } => 3,
+            Measure::HoldMail { .. } => 4,
+            Measure::RefuseMail => 5,
+            Measure::FreezeProcess { .. } => 6,
+            Measure::DisableCronLine { .. } => 7,
+            Measure::BlockScript { .. } => 8,
+            Measure::QuarantineFile { .. } => 9,
+            Measure::EndSessions { .. } => 10,
+            Measure::BlockLogin { .. } => 11,
+            Measure::BlockOutbound => 12,
+            Measure::CloseSite { .. } => 13,
+            Measure::CloseAccount { .. } => 14,
         }
     }
 
@@ -194,6 +210,7 @@ impl Measure {
         match self {
             Measure::AskOwner => "ask-owner",
             Measure::PageOperator => "page-operator",
+            Measure::ThrottleMail { .. } => "throttle-mail",
             Measure::ThrottleSource { .. } => "throttle-source",
             Measure::HoldMail { .. } => "hold-mail",
             Measure::RefuseMail => "refuse-mail",
@@ -214,6 +231,16 @@ impl Measure {
         !matches!(self, Measure::AskOwner | Measure::PageOperator)
     }
 
+    /// Whether this build can carry it out; what it cannot is proposed to a person.
+    pub fn is_available(&self) -> bool {
+        !matches!(self, Measure::ThrottleMail { .. })
+    }
+
+    /// Whether it only slows something down, which says nothing about guilt.
+    pub fn slows(&self) -> bool {
+        matches!(self, Measure::ThrottleMail { .. } | Measure::ThrottleSource { .. })
+    }
+
     /// Whether it caught something of the attacker's, which a release must not give back.
     pub fn catches(&self) -> bool {
         matches!(self, Measure::FreezeProcess { .. } | Measure::QuarantineFile { .. } | Measure::DisableCronLine { .. })
@@ -226,7 +253,7 @@ impl Measure {
 
     /// After how long it ends by itself, whoever is dead by then; `None`: only a lift ends it.
     pub fn lasts(&self) -> Option<Span> {
-        matches!(self, Measure::ThrottleSource { .. }).then_some(Span::hours(1))
+        self.slows().then_some(Span::hours(1))
     }
 
     /// The sites that it names.

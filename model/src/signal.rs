@@ -1,10 +1,13 @@
 //! Signals: one observed oddity each, with its mechanism, its strength and what could be stopped.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::event::Trouble;
 use crate::moment::Moment;
-use crate::name::{AccountRef, Domain, Hash, QueueId};
-use crate::restriction::ProcessRef;
+use crate::name::{AccountRef, Domain, FilePath, Hash, MailUser, QueueId};
+use crate::restriction::{CronLine, Login, MailRate, ProcessRef};
 
 /// Where a signal was seen. Two different classes are independent of one another; two signals of one are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +19,26 @@ pub enum Class {
     Load,
     /// Outgoing mail.
     Mail,
+    /// Requests to the account's sites.
+    Web,
+    /// Scheduled jobs of the account.
+    Cron,
+    /// Logins to the account's services and mailboxes.
+    Login,
+}
+
+impl Class {
+    /// Its name in rules and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Process => "process",
+            Class::Load => "load",
+            Class::Mail => "mail",
+            Class::Web => "web",
+            Class::Cron => "cron",
+            Class::Login => "login",
+        }
+    }
 }
 
 /// How much a signal says by itself.
@@ -75,6 +98,51 @@ pub enum Kind {
     MassMail,
     /// More than the operator's hard rate.
     MailAboveHardRate,
+    /// A mailbox hands in mass mail with its password from many networks.
+    StolenMailbox,
+    /// A form sends copies to addresses that its visitors choose.
+    FormAbuse,
+    /// Two addresses answer one another without end.
+    BounceLoop,
+    /// A program of the site writes to its one owner far too often.
+    NoticeFlood,
+    // --- web
+    /// A request put a file there, a new script answered, and is driven since.
+    UploadChain,
+    /// One script is called directly with encoded orders.
+    DrivenScript,
+    /// An administrator signed in, a plugin was uploaded at once, and others drive it.
+    UploadedPlugin,
+    /// A script in a folder for uploads answers.
+    UploadsScript,
+    /// Guessing of a site's passwords ended with one that was right.
+    GuessedSiteLogin,
+    /// Guessing of a site's passwords, none of them right.
+    SiteGuessing,
+    /// Strangers ask for files of intruders that are not there.
+    Probing,
+    /// Crawlers or a flood of requests from few sources wear the site out.
+    Crawling,
+    // --- cron
+    /// A scheduled line runs what it downloads.
+    CronDownload,
+    /// A scheduled line decodes what it runs.
+    CronDecode,
+    /// A scheduled line runs a file from a folder for uploads, temporary files or a hidden one.
+    CronFromUploads,
+    /// A scheduled line puts back what was removed.
+    CronReinstalls,
+    /// A scheduled line calls an unnamed address and runs nothing.
+    CronBeacon,
+    // --- login
+    /// Many wrong passwords, then the right one.
+    GuessedLogin,
+    /// A login fetches files and puts them back changed.
+    RewritingLogin,
+    /// First login from a place where this account never was.
+    NewPlace,
+    /// Guessing of names and passwords, none of them right.
+    LoginGuessing,
 }
 
 impl Kind {
@@ -87,7 +155,21 @@ impl Kind {
                 Class::Process
             }
             LoadAboveBaseline | TrafficPeak | HeavyJob => Class::Load,
-            MassMail | MailAboveHardRate => Class::Mail,
+            MassMail | MailAboveHardRate | StolenMailbox | FormAbuse | BounceLoop | NoticeFlood => Class::Mail,
+            UploadChain | DrivenScript | UploadedPlugin | UploadsScript | GuessedSiteLogin | SiteGuessing | Probing
+            | Crawling => Class::Web,
+            CronDownload | CronDecode | CronFromUploads | CronReinstalls | CronBeacon => Class::Cron,
+            GuessedLogin | RewritingLogin | NewPlace | LoginGuessing => Class::Login,
+        }
+    }
+
+    /// What kind of incident it belongs to: what an account suffers or overdoes by itself is no intrusion.
+    pub fn trouble(self) -> Trouble {
+        use Kind::*;
+        match self {
+            LoadAboveBaseline | TrafficPeak | HeavyJob | BounceLoop | NoticeFlood | SiteGuessing | Probing
+            | Crawling | LoginGuessing => Trouble::Load,
+            _ => Trouble::Intrusion,
         }
     }
 }
@@ -101,6 +183,25 @@ pub enum Target {
     Processes(Vec<ProcessRef>),
     /// All mail that the account hands to sendmail; with the ids that still wait in the queue (at most 500).
     LocalMail(Vec<QueueId>),
+    /// What this mailbox hands in with its password; with the ids that still wait (at most 500).
+    Mailbox(MailUser, Vec<QueueId>),
+    /// Mail that is only too much: slowed down, never held.
+    MailRate(MailRate),
+    /// These paths of a site, at most 16; `sessions`: whoever is signed in to it must be signed out too.
+    Scripts {
+        /// Which site.
+        site: Domain,
+        /// Below its document root.
+        paths: Vec<FilePath>,
+        /// An administrator's session is in other hands.
+        sessions: bool,
+    },
+    /// These sources of requests or logins, at most 64; never the node's own.
+    Sources(Vec<IpAddr>),
+    /// These lines of the crontab, at most 64.
+    CronLines(Vec<CronLine>),
+    /// These logins.
+    Logins(Vec<Login>),
 }
 
 /// One observed oddity. Never a judgement.
@@ -133,5 +234,10 @@ impl Signal {
     /// The class that saw it.
     pub fn class(&self) -> Class {
         self.kind.class()
+    }
+
+    /// The kind of incident that it belongs to.
+    pub fn trouble(&self) -> Trouble {
+        self.kind.trouble()
     }
 }

@@ -11,5 +11,6 @@ pub mod load;
 pub mod locate;
 pub mod mail;
 pub mod process;
+pub mod reading;
 pub mod requests;
 pub mod snapshot;

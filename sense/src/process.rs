@@ -20,7 +20,7 @@ mod table;
 mod word;
 
 pub use jsonl::Recorded;
-pub use judge::{Judgement, Unattributed, judge};
+pub use judge::{Judgement, judge};
 pub use memory::Memory;
 pub use rescan::{CAPTURE_MAX, capture, rescan};
 pub use sweep::{SWEEP_EVERY, Tenants};

@@ -49,7 +49,7 @@ pub fn finding(story: &Story, now: Moment, said: &Said) -> Finding {
                 .collect(),
         ),
         Class::Mail => Target::LocalMail(vec![]),
-        Class::Load => Target::Nothing,
+        Class::Load | Class::Web | Class::Cron | Class::Login => Target::Nothing,
     };
     let mut evidence = Evidence::default();
     evidence

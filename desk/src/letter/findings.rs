@@ -8,15 +8,16 @@ use super::phrases::{amount, moment, text};
 use super::{FindingFacts, LetterContent};
 use crate::words::{self, mask, pick, reason::reason, time::number};
 
-/// What was found: programs, load, mail.
+/// What was found, class by class.
 pub fn findings(page: &mut Page, content: &LetterContent) {
-    for class in [Class::Process, Class::Load, Class::Mail] {
+    for class in [Class::Process, Class::Load, Class::Mail, Class::Web, Class::Cron, Class::Login] {
         let of_class: Vec<_> = content.findings.iter().filter(|finding| finding.kind.class() == class).collect();
         for finding in of_class.iter().take(LIST_MAX) {
             match class {
                 Class::Process => process(page, content, finding),
                 Class::Load => load(page, content, finding),
                 Class::Mail => mail(page, content, finding),
+                Class::Web | Class::Cron | Class::Login => other(page, content, finding),
             }
         }
         more(page, of_class.len());
@@ -130,6 +131,38 @@ fn mail(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
         "第三者の置いたファイルは、パスワードなしでもメールを送れます。",
         "A planted file can send mail without any password.",
     );
+}
+
+/// What was seen of requests, scheduled jobs and logins: the facts, one a line.
+fn other(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
+    let language = content.language;
+    let evidence = &finding.evidence;
+    let (strength, class) = (words::strength(finding.strength), words::class(finding.kind.class()));
+    let head = pick(language, format!("{}{}", strength.ja, class.ja), format!("{} {}", strength.en, class.en));
+    page.heading('▼', &capital(&head));
+    let mut lines = Vec::new();
+    if let (Some(from), Some(to)) = (moment(evidence, FactKey::From), moment(evidence, FactKey::To)) {
+        lines.push(clock(content).fence_range(from, to));
+    }
+    let foreign = |key| text(evidence, key).map(mask::foreign);
+    let count = |key| amount(evidence, key).map(number);
+    let own: Vec<_> = content.sites.iter().map(|site| site.domain.clone()).collect();
+    let place = text(evidence, FactKey::Script).map(|path| mask::place(path, &content.home).path());
+    let from = text(evidence, FactKey::SourceAddress).map(|address| mask::remote(address, &own));
+    let rows = [
+        (pick(language, "サイト", "site"), finding.site.as_ref().map(ToString::to_string)),
+        (pick(language, "入口", "way in"), foreign(FactKey::Entry)),
+        (pick(language, "ファイル", "file"), place),
+        (pick(language, "アクセス", "requests"), count(FactKey::Requests)),
+        (pick(language, "サービス", "service"), foreign(FactKey::Service)),
+        (pick(language, "失敗", "failures"), count(FactKey::Failures)),
+        (pick(language, "書き換え", "files changed"), count(FactKey::FilesChanged)),
+        (pick(language, "接続元", "from"), from),
+        (pick(language, "行", "line"), foreign(FactKey::Line)),
+    ];
+    lines.extend(rows.into_iter().filter_map(|(label, value)| Some(fact(label, value?))));
+    page.fence(&lines);
+    why(page, finding);
 }
 
 /// The script of a mail finding: its whole path when directory and name are known.

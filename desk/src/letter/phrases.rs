@@ -1,7 +1,9 @@
 //! The short phrases of a letter that are counted together from its content: what is stopped, what works, what was
 //! found, why it was urgent.
 
-use model::{Class, Evidence, FactKey, FactValue, Language, Login, MailScope, Measure, Moment, Strength, Wide};
+use model::{
+    Class, Evidence, FactKey, FactValue, Language, Login, MailRate, MailScope, Measure, Moment, Strength, Wide,
+};
 
 use super::{About, FindingFacts, LetterContent, LiftWhen, Limit, SiteReason, SiteState, Task, Tool, Topic, Unseen};
 use crate::why::Cause;
@@ -194,6 +196,17 @@ pub fn found(findings: &[FindingFacts], language: Language) -> String {
     if findings.iter().any(|f| f.kind.class() == Class::Mail) {
         parts.push(pick(language, "大量のメール送信", "mass mail").to_owned());
     }
+    for class in [Class::Web, Class::Cron, Class::Login] {
+        let strongest = findings.iter().filter(|f| f.kind.class() == class).map(|f| f.strength).max();
+        if let Some(strength) = strongest.map(words::strength) {
+            let word = words::class(class);
+            parts.push(pick(
+                language,
+                format!("{}{}", strength.ja, word.ja),
+                article(&format!("{} {}", strength.en, word.en)),
+            ));
+        }
+    }
     if findings.iter().any(|f| f.kind.class() == Class::Load) {
         parts.push(words::class(Class::Load).say(language).to_owned());
     }
@@ -271,6 +284,13 @@ fn round_two(number: i64) -> i64 {
 /// How far a restriction goes.
 pub fn scope(measure: &Measure, language: Language) -> String {
     match measure {
+        Measure::ThrottleMail { rate } => match rate {
+            MailRate::Script(Some(folder)) => folder.clone(),
+            MailRate::Script(None) => {
+                pick(language, "サイトやプログラムからの送信", "what sites and programs send").into()
+            }
+            MailRate::Pair(one, other) => joined(&[one.clone(), other.clone()], language),
+        },
         Measure::ThrottleSource { sources } => {
             let count = sources.len();
             pick(language, format!("接続元{count}件"), counted(count, "address", "addresses"))

@@ -85,5 +85,88 @@ pub fn reason(kind: Kind) -> Phrase {
             "1時間に送信できる上限を超えていました。",
             "more was sent than the hourly limit of this server allows",
         ),
+        Kind::StolenMailbox => phrase(
+            "メールボックスのパスワードを使い、多数のネットワークから大量に送られていました。",
+            "the password of the mailbox was used from many networks to send in bulk",
+        ),
+        Kind::FormAbuse => phrase(
+            "フォームの控えが、見知らぬ多数の宛先へ送られていました。",
+            "a form sent copies to many strangers whose addresses its visitors typed",
+        ),
+        Kind::BounceLoop => phrase(
+            "2つのアドレスが、互いに自動で返信し続けていました。",
+            "two addresses answer one another automatically, without end",
+        ),
+        Kind::NoticeFlood => phrase(
+            "サイトのプログラムが、同じ宛先へ通知を送り続けていました。",
+            "a program of the site keeps sending notices to one and the same address",
+        ),
+        Kind::UploadChain => phrase(
+            "アップロードの窓口への送信のあと、新しいプログラムが応答し、操作されていました。",
+            "after a request to an upload address a new script answered, and others have driven it since",
+        ),
+        Kind::DrivenScript => phrase(
+            "1つのファイルが、符号化された命令で直接呼ばれ続けていました。",
+            "one file was called directly, again and again, with encoded orders",
+        ),
+        Kind::UploadedPlugin => phrase(
+            "管理者のログイン直後にプラグインが追加され、別の場所から操作されていました。",
+            "a plugin was added right after an administrator signed in, and other places have driven it since",
+        ),
+        Kind::UploadsScript => phrase(
+            "アップロード用のフォルダーで、プログラムが応答していました。",
+            "a script answers in a folder that is meant for uploads",
+        ),
+        Kind::GuessedSiteLogin => phrase(
+            "パスワードの試行が続いたあと、ログインに成功していました。",
+            "after many wrong passwords one login to the site succeeded",
+        ),
+        Kind::SiteGuessing => phrase(
+            "サイトのパスワードが、繰り返し試されていました(成功は見つかっていません)。",
+            "passwords of the site were tried again and again, none of them successfully",
+        ),
+        Kind::Probing => phrase(
+            "存在しないファイルが、次々に探されていました。",
+            "strangers asked for one file after another that is not there",
+        ),
+        Kind::Crawling => {
+            phrase("少数の接続元から、多数のアクセスが続いていました。", "few sources sent a great many requests")
+        }
+        Kind::CronDownload => phrase(
+            "定期実行の行が、外部から取り寄せた命令をそのまま実行していました。",
+            "a scheduled line runs what it downloads",
+        ),
+        Kind::CronDecode => phrase(
+            "定期実行の行が、読めない形の命令を元に戻して実行していました。",
+            "a scheduled line decodes what it then runs",
+        ),
+        Kind::CronFromUploads => phrase(
+            "定期実行の行が、アップロード用か作業用か隠しフォルダーのファイルを実行していました。",
+            "a scheduled line runs a file from a folder for uploads, for temporary files, or a hidden one",
+        ),
+        Kind::CronReinstalls => phrase(
+            "定期実行の行が、消したファイルを元に戻していました。",
+            "a scheduled line puts back files that were removed",
+        ),
+        Kind::CronBeacon => phrase(
+            "定期実行の行が、名前のない外部のサーバーを定期的に呼び出していました。",
+            "a scheduled line regularly calls an outside server that has no name",
+        ),
+        Kind::GuessedLogin => phrase(
+            "パスワードの試行が続いたあと、同じ接続元からログインに成功していました。",
+            "after many wrong passwords the same source logged in",
+        ),
+        Kind::RewritingLogin => phrase(
+            "ログインした相手が、ファイルを取り出し、書き換えて戻していました。",
+            "whoever logged in fetched files and put them back changed",
+        ),
+        Kind::NewPlace => phrase(
+            "このアカウントで初めての場所から、ログインがありました。",
+            "there was a login from a place where this account never was before",
+        ),
+        Kind::LoginGuessing => phrase(
+            "名前とパスワードが、繰り返し試されていました(成功は見つかっていません)。",
+            "names and passwords were tried again and again, none of them successfully",
+        ),
     }
 }

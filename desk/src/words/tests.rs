@@ -67,7 +67,7 @@ fn terms() -> Vec<Phrase> {
     );
     use Certainty as C;
     terms.extend([C::Unknown, C::Possible, C::Likely, C::VeryLikely, C::Confirmed].map(certainty));
-    terms.extend([Class::Process, Class::Load, Class::Mail].map(class));
+    terms.extend([Class::Process, Class::Load, Class::Mail, Class::Web, Class::Cron, Class::Login].map(class));
     terms.extend([Strength::Hint, Strength::Suspicious, Strength::Conclusive].map(strength));
     use Check as K;
     terms.extend([K::Processes, K::CapturedGone, K::Mail, K::Load, K::Files, K::Passwords, K::Entry].map(check));

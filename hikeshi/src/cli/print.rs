@@ -4,7 +4,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use engine::{Incident, State, Status};
 use model::evidence::printable;
-use model::{Delivery, Event, Fact, Login, Look, MailScope, Measure, NoticeKind, Stage, Verdict};
+use model::{Delivery, Event, Fact, Login, Look, MailRate, MailScope, Measure, NoticeKind, Stage, Verdict};
 use owo_colors::OwoColorize;
 
 /// A table that fits the terminal.
@@ -55,6 +55,12 @@ pub fn measure(measure: &Measure) -> String {
         Measure::AskOwner | Measure::PageOperator | Measure::RefuseMail | Measure::BlockOutbound => {
             measure.name().into()
         }
+        Measure::ThrottleMail { rate } => match rate {
+            MailRate::Script(folder) => {
+                format!("throttle-mail ({})", safe(folder.as_deref().unwrap_or("sendmail mail")))
+            }
+            MailRate::Pair(one, other) => format!("throttle-mail ({} and {})", safe(one), safe(other)),
+        },
         Measure::ThrottleSource { sources } => {
             let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
             format!("throttle-source {}", sources.join(" "))

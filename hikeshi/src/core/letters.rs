@@ -346,7 +346,7 @@ fn tasks(findings: &[FindingFacts], entry: Option<&AccountEntry>) -> Vec<Task> {
                     tasks.push(Task::RepairScript { script });
                 }
             }
-            Class::Load => {}
+            Class::Load | Class::Web | Class::Cron | Class::Login => {}
         }
     }
     if findings.iter().any(|f| f.kind.class() != Class::Load) {

@@ -15,24 +15,10 @@ use super::rule::RULES;
 use super::table::{Process, SocketState, State, Table};
 use super::word::is_interpreter;
 use crate::attribution::{Attribution, site_of};
+use crate::reading::Unattributed;
 
 /// Most remote ends named in evidence.
 const REMOTES_MAX: usize = 8;
-
-/// A finding that no account may be blamed for: the uid is shared and the paths do not tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unattributed {
-    /// The mechanism.
-    pub kind: Kind,
-    /// Further ones.
-    pub also: Vec<Kind>,
-    /// What it says.
-    pub strength: Strength,
-    /// The uid.
-    pub uid: u32,
-    /// The facts.
-    pub evidence: Evidence,
-}
 
 /// What came out of one look at a table.
 #[derive(Clone, Debug, Default)]
