@@ -205,6 +205,11 @@ pub enum Task {
         /// Absolute path or base name.
         script: String,
     },
+    /// Delete one line of the crontab.
+    RemoveCronLine {
+        /// Its text, printable.
+        line: String,
+    },
     /// New passwords (own word).
     Passwords,
     /// Update a component with a known weakness.

@@ -2,11 +2,11 @@
 
 use model::order::Failure;
 use model::{
-    Check, Checked, Class, Delivery, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen, Strength,
-    Verdict,
+    Check, Checked, Class, Delivery, Fact, Look, Measure, NoticeKind, Number, Outcome, RestrictionId, Seen, Verdict,
 };
 
 use crate::account::Waiting;
+use crate::choose::strong_classes;
 use crate::draft::Draft;
 use crate::incident::Status;
 use crate::release;
@@ -200,13 +200,11 @@ fn rescanned(draft: &mut Draft, incident: Number, mut checked: Vec<Checked>) {
     }
     // Without a fact about what was found, a click would have opened the account.
     let clean = |check: Check| checked.iter().any(|c| c.check == check && matches!(c.verdict, Verdict::Clean { .. }));
-    let strong = |class: Class| {
-        let signals = draft.incident(incident).map(|i| i.signals.as_slice()).unwrap_or_default();
-        signals.iter().any(|s| s.class() == class && s.strength >= Strength::Suspicious)
-    };
-    let seen = (clean(Check::Processes) || clean(Check::Mail) || clean(Check::Load))
-        && (!strong(Class::Process) || clean(Check::Processes))
-        && (!strong(Class::Mail) || clean(Check::Mail));
+    let signals = draft.incident(incident).map(|i| i.signals.as_slice()).unwrap_or_default();
+    // Load goes up and down by itself: it stands in the way of nothing.
+    let strong = strong_classes(signals).into_iter().filter(|class| *class != Class::Load);
+    let looked = [Check::Processes, Check::Mail, Check::Load, Check::Requests, Check::Cron, Check::Logins];
+    let seen = looked.into_iter().any(clean) && strong.into_iter().all(|class| clean(class.check()));
     if !seen && !checked.iter().any(Checked::blocks) {
         draft.emit(Fact::VerificationFailed { incident, checked });
         draft.call(incident, Measure::PageOperator, "verification-not-possible");

@@ -6,6 +6,8 @@ use model::*;
 
 use crate::{Account, Policy, State, step};
 
+mod senses;
+
 /// An account in the making: applies what follows from each input and writes it down in a word or two.
 struct Play {
     account: Account,

@@ -8,6 +8,7 @@ use crate::event::Trouble;
 use crate::moment::Moment;
 use crate::name::{AccountRef, Domain, FilePath, Hash, MailUser, QueueId};
 use crate::restriction::{CronLine, Login, MailRate, ProcessRef};
+use crate::verification::Check;
 
 /// Where a signal was seen. Two different classes are independent of one another; two signals of one are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +29,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// What a verification must have looked at before an incident with such a signal can end.
+    pub fn check(self) -> Check {
+        match self {
+            Class::Process => Check::Processes,
+            Class::Load => Check::Load,
+            Class::Mail => Check::Mail,
+            Class::Web => Check::Requests,
+            Class::Cron => Check::Cron,
+            Class::Login => Check::Logins,
+        }
+    }
+
     /// Its name in rules and in JSON.
     pub fn name(self) -> &'static str {
         match self {

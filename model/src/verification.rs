@@ -14,6 +14,12 @@ pub enum Check {
     CapturedGone,
     /// No mass mail since the restriction.
     Mail,
+    /// No line of the crontab is suspicious (switched-off ones aside).
+    Cron,
+    /// Nobody drives a planted script since the restriction.
+    Requests,
+    /// No unfamiliar login since the restriction.
+    Logins,
     /// Load at or below what is usual for the account.
     Load,
     /// Planted files (no scanner in this build: never seen, always said).

@@ -282,6 +282,15 @@ fn task_steps(task: &Task, content: &LetterContent) -> (String, Option<String>) 
             .to_owned(),
             Some(mask::place(script, &content.home).path()),
         ),
+        Task::RemoveCronLine { line } => (
+            pick(
+                language,
+                "パネルの「Cron」を開き、次の行だけ削除(先頭の # の印も)",
+                "open Cron in your panel; delete only this line, with the # mark before it",
+            )
+            .to_owned(),
+            Some(mask::foreign(line)),
+        ),
         Task::Passwords => (
             pick(
                 language,

@@ -1,6 +1,6 @@
 //! Subject and body of each kind of letter: its own sentences, then the blocks it needs.
 
-use model::{Check, Checked, Class, Verdict};
+use model::{Checked, Class, Verdict};
 
 use super::page::Page;
 use super::{About, Earlier, LetterContent, Mistake, Released, Verification};
@@ -221,8 +221,8 @@ fn relapse(page: &mut Page, content: &LetterContent, earlier: &Earlier) {
 fn compared(content: &LetterContent, then: &[Checked]) -> Vec<String> {
     let language = content.language;
     let mut lines = Vec::new();
-    let classes = [(Class::Process, Check::Processes), (Class::Mail, Check::Mail), (Class::Load, Check::Load)];
-    for (class, check) in classes {
+    for class in [Class::Process, Class::Mail, Class::Load, Class::Web, Class::Cron, Class::Login] {
+        let check = class.check();
         let now = phrases::count(content.findings.iter().filter(|finding| finding.kind.class() == class));
         if now == 0 {
             continue;

@@ -381,6 +381,7 @@ pub fn task_title(task: &Task, language: Language) -> String {
         Task::RepairScript { .. } => {
             pick(language, "送信に使われたスクリプトの削除か修理", "Remove or repair the mail script").to_owned()
         }
+        Task::RemoveCronLine { .. } => pick(language, "定期実行1行の削除", "Remove scheduled line").to_owned(),
         Task::Passwords => pick(language, "パスワードの変更", "New passwords").to_owned(),
         Task::Update { component, .. } => {
             let component = mask::foreign(component);

@@ -70,7 +70,21 @@ fn terms() -> Vec<Phrase> {
     terms.extend([Class::Process, Class::Load, Class::Mail, Class::Web, Class::Cron, Class::Login].map(class));
     terms.extend([Strength::Hint, Strength::Suspicious, Strength::Conclusive].map(strength));
     use Check as K;
-    terms.extend([K::Processes, K::CapturedGone, K::Mail, K::Load, K::Files, K::Passwords, K::Entry].map(check));
+    terms.extend(
+        [
+            K::Processes,
+            K::CapturedGone,
+            K::Mail,
+            K::Cron,
+            K::Requests,
+            K::Logins,
+            K::Load,
+            K::Files,
+            K::Passwords,
+            K::Entry,
+        ]
+        .map(check),
+    );
     terms.extend([Stage::Owner, Stage::Public, Stage::Mail].map(stage));
     terms.extend(
         [

@@ -346,7 +346,14 @@ fn tasks(findings: &[FindingFacts], entry: Option<&AccountEntry>) -> Vec<Task> {
                     tasks.push(Task::RepairScript { script });
                 }
             }
-            Class::Load | Class::Web | Class::Cron | Class::Login => {}
+            Class::Cron => tasks.extend(text(FactKey::Line).map(|line| Task::RemoveCronLine { line })),
+            Class::Web => {
+                if let Some(path) = text(FactKey::Script).filter(|p| own(p) && !paths.contains(p)) {
+                    paths.push(path.clone());
+                    tasks.push(Task::RemoveFile { path });
+                }
+            }
+            Class::Load | Class::Login => {}
         }
     }
     if findings.iter().any(|f| f.kind.class() != Class::Load) {
@@ -404,8 +411,10 @@ fn check_of(incident: &Incident) -> Option<(Moment, Vec<Checked>)> {
 /// Which task (from 1) ends what a check still found.
 fn task_for(checked: &Checked, tasks: &[Task]) -> Option<usize> {
     let wanted = |t: &Task| match checked.check {
-        Check::Processes | Check::CapturedGone => matches!(t, Task::RemoveFile { .. }),
+        Check::Processes | Check::CapturedGone | Check::Requests => matches!(t, Task::RemoveFile { .. }),
         Check::Mail => matches!(t, Task::RepairScript { .. }),
+        Check::Cron => matches!(t, Task::RemoveCronLine { .. }),
+        Check::Logins => matches!(t, Task::Passwords),
         _ => false,
     };
     tasks.iter().position(wanted).map(|at| at + 1)
