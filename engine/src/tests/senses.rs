@@ -87,7 +87,7 @@ fn what_this_build_cannot_do_is_proposed_and_never_ordered() {
     let rate = Target::MailRate(MailRate::Script(Some("/home/alice/blog/form".into())));
     named(&mut play, Kind::FormAbuse, Strength::Suspicious, rate);
     play.said(expect![
-        "open Intrusion; join FormAbuse; propose throttle-mail (mail); propose ask-owner (one-suspicion)"
+        "open Intrusion; join FormAbuse; propose ask-owner (one-suspicion); propose throttle-mail (mail)"
     ]);
 }
 
