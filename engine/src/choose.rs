@@ -58,7 +58,7 @@ pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
 
     chosen.extend(closures(incident, sites, &programs, &mails));
     let stops = chosen.iter().any(|c| !c.measure.slows());
-    let doubtful = |s: &Signal| s.trouble() == Trouble::Intrusion && s.strength == Strength::Suspicious;
+    let doubtful = |s: &Signal| s.trouble() == Trouble::Intrusion && s.strength >= Strength::Suspicious;
     if !stops && signals.iter().any(doubtful) {
         let asked = incident.restrictions.iter().any(|g| g.restriction.measure == Measure::AskOwner);
         if !asked && incident.in_force().next().is_none() {

@@ -60,6 +60,11 @@ impl Accounts {
     pub fn entries(&self) -> &[AccountEntry] {
         &self.entries
     }
+
+    /// Uids of accounts and shared ones; never root.
+    pub fn tenant_uids(&self) -> impl Iterator<Item = u32> {
+        self.by_uid.keys().chain(&self.shared).copied().filter(|uid| *uid != 0)
+    }
 }
 
 /// Two accounts with one uid or path leave it without an account.

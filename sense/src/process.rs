@@ -5,6 +5,7 @@
 //! kernel reports do.
 
 mod argument;
+mod exec;
 mod family;
 mod jsonl;
 mod judge;
@@ -19,6 +20,7 @@ mod sweep;
 mod table;
 mod word;
 
+pub use exec::{Brief, Escaped, Starts};
 pub use jsonl::Recorded;
 pub use judge::{Judgement, judge};
 pub use memory::Memory;

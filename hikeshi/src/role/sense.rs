@@ -18,7 +18,7 @@ use sense::attribution::{Accounts, Attribution};
 use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
-use sense::process::{Memory, SWEEP_EVERY, Table, judge, rescan};
+use sense::process::{Brief, Escaped, Memory, SWEEP_EVERY, Starts, Table, judge, rescan};
 use sense::snapshot::{Places, snapshot};
 use sys::socket::Connection;
 
@@ -54,8 +54,13 @@ const UNCLEAR: usize = 100;
 pub fn run(config: Config, clock: Clock, users: &Users, rights: &Rights) -> Answer {
     let path = config.paths.run.0.join("sense.sock");
     let listener = listen(&path, users)?;
+    let starts = Starts::listen();
     rights.enter()?;
     listener.listen_again()?;
+    let brief = starts.and_then(Brief::hear).map_err(|why| {
+        tracing::warn!(%why, "programs that start and end between two sweeps are not seen");
+        format!("processes: programs that start and end between two sweeps are not seen: {why}; run serve as root")
+    });
     loop {
         let connection = listener.accept()?;
         if !is_from(&connection, users.uid(Role::Core)) {
@@ -64,7 +69,7 @@ pub fn run(config: Config, clock: Clock, users: &Users, rights: &Rights) -> Answ
         let (sender, orders) = channel();
         let reader = connection.try_clone()?;
         std::thread::spawn(move || hear(&reader, &sender));
-        let mut senses = Senses::new(&config, clock.clone(), connection)?;
+        let mut senses = Senses::new(&config, clock.clone(), connection, &brief)?;
         if let Err(error) = senses.serve(&orders) {
             tracing::info!(%error, "the core is gone; waiting for it");
         }
@@ -83,6 +88,8 @@ struct Senses<'a> {
     config: &'a Config,
     clock: Clock,
     core: Connection,
+    /// Programs between two sweeps, or why they are not seen.
+    brief: &'a Result<Brief, String>,
     /// Homes and files of the last inventory; its accounts are in `accounts` alone.
     inventory: Option<(Homes, Fingerprint)>,
     accounts: Accounts,
@@ -109,12 +116,18 @@ struct Senses<'a> {
 }
 
 impl<'a> Senses<'a> {
-    fn new(config: &'a Config, clock: Clock, core: Connection) -> Result<Senses<'a>, CommandError> {
+    fn new(
+        config: &'a Config,
+        clock: Clock,
+        core: Connection,
+        brief: &'a Result<Brief, String>,
+    ) -> Result<Senses<'a>, CommandError> {
         core.set_send_timeout(Some(Duration::from_secs(30)))?;
         Ok(Senses {
             config,
             clock,
             core,
+            brief,
             inventory: None,
             accounts: Accounts::default(),
             groups: Names::default(),
@@ -242,6 +255,9 @@ impl<'a> Senses<'a> {
         self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
         self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
         self.groups = Patterns::default().names(self.accounts.entries());
+        if let Ok(brief) = self.brief {
+            brief.watch(self.accounts.tenant_uids());
+        }
         if let Some(watch) = &mut self.mail {
             watch.set_accounts(self.accounts.entries());
         }
@@ -276,13 +292,14 @@ impl<'a> Senses<'a> {
         let real = crate::clock::system_now();
         let accounts = &self.accounts;
         let tenant = |uid| accounts.is_tenant(uid);
-        let table = match Table::sweep(Path::new("/proc"), self.table.take(), real, &tenant) {
+        let mut table = match Table::sweep(Path::new("/proc"), self.table.take(), real, &tenant) {
             Ok(table) => table,
             Err(error) => {
                 tracing::error!(%error, "the processes cannot be read");
                 return;
             }
         };
+        let blind = add_brief(self.brief, &mut table);
         // What began when is told in the time by which decisions are made.
         let judgement = judge(&table, accounts, real, &mut self.memory);
         let frozen = &self.frozen;
@@ -299,7 +316,7 @@ impl<'a> Senses<'a> {
         for stray in judgement.unattributed {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
         }
-        self.blind = table.blind_lines();
+        self.blind = [table.blind_lines(), blind].concat();
         self.sweeps += 1;
         // Load is a matter of minutes: with 10,000 accounts each look costs as much as a sweep.
         if self.sweeps % LOAD_EVERY != 1 {
@@ -447,6 +464,24 @@ fn read_inventory(sources: &Sources) -> Inventory {
     drop(read);
     sys::process::give_back_memory();
     fresh
+}
+
+/// Programs that started and ended since the last sweep, and a word about those that escaped.
+fn add_brief(brief: &Result<Brief, String>, table: &mut Table) -> Vec<String> {
+    let brief = match brief {
+        Ok(brief) => brief,
+        Err(why) => return vec![why.clone()],
+    };
+    let (ended, Escaped { gone, dropped, deaf }) = brief.take();
+    table.add_ended(ended);
+    if gone > 0 {
+        tracing::debug!(gone, "programs ended before they could be read");
+    }
+    let dropped = (dropped > 0).then(|| {
+        format!("processes: {dropped} starts of programs were dropped since the last sweep: too many at once")
+    });
+    let deaf = deaf.map(|why| format!("processes: starts of programs are not heard any more: {why}; restart serve"));
+    dropped.into_iter().chain(deaf).collect()
 }
 
 /// Keeps a finding until it is told: the latest of each, so that waiting for the core costs no memory.

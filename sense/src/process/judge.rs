@@ -97,7 +97,8 @@ fn look<'a>(
     let own = scene.program_place(process).by_tenant()
         || (is_interpreter(&process.exe) && script_of(process).is_some_and(|s| scene.place(&s).by_tenant()));
     let alone = copies.get(&memory::key(process)).is_none_or(|copies| *copies == 1);
-    let restarts = own && memory.note(process, alone, scene.now);
+    // The loop is known by sweeps: who starts short programs often (a shell's script, a queue) makes none.
+    let restarts = own && process.state != State::Ended && memory.note(process, alone, scene.now);
     let marks = marks(scene, process, restarts);
     let mut rules: Vec<_> = RULES.iter().filter(|rule| rule.matches(marks)).collect();
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.strength)); // stable: the table's order decides among equals
@@ -133,12 +134,18 @@ fn finding(scene: &Scene<'_>, account: &AccountEntry, family: &Family<'_>) -> Fi
             site: site_of(account, &[&script, exe, cwd]),
             at: scene.now,
             since: family.members.iter().map(|p| p.start).min().unwrap_or(scene.now),
-            target: Target::Processes(family.members.iter().map(|p| p.reference()).collect()),
+            target: target(family),
             fingerprint: fingerprint(&account.account, kind, main, &script),
             evidence: hash(&evidence),
         },
         evidence,
     }
+}
+
+/// What of it still runs.
+fn target(family: &Family<'_>) -> Target {
+    let alive: Vec<_> = family.members.iter().filter(|p| p.state != State::Ended).map(|p| p.reference()).collect();
+    if alive.is_empty() { Target::Nothing } else { Target::Processes(alive) }
 }
 
 fn unattributed(scene: &Scene<'_>, family: &Family<'_>) -> Unattributed {

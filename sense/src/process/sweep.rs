@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::live::{Buffers, Denied, Full, Stat, number, read};
 use super::socket::Sockets;
-use super::table::{BlindSpots, Process, Proto, Table};
+use super::table::{BlindSpots, Process, Proto, State, Table};
 
 /// How often a node is swept by default: with 3,000 processes and 10,000 accounts well below 1 % of one core
 /// (`cargo bench -p tests --bench sweep`).
@@ -56,6 +56,7 @@ impl Table {
         let boot = boot_time(&proc_dir, &mut buffers)?;
         let sockets = own_sockets(proc_dir.as_fd(), &mut buffers);
         let mut previous = previous.unwrap_or_default();
+        previous.processes.retain(|process| process.state != State::Ended);
         let busy = uids_with_new_sockets(&previous, &sockets, tenant);
         let round = previous.round + 1;
         let mut old =

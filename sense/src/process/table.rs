@@ -18,6 +18,8 @@ pub enum State {
     Alive,
     /// Stopped or frozen by a signal or tracer (`T`, `t`).
     Stopped,
+    /// Seen when it started and gone at the sweep: nothing can be done to it any more.
+    Ended,
     /// Ended, not yet collected (`Z`, `X`): has no program and no command line by nature.
     Zombie,
 }
@@ -204,6 +206,15 @@ impl Table {
         let mut children: Vec<(u32, u32)> = processes.iter().enumerate().map(|(at, p)| (p.ppid, at as u32)).collect();
         children.sort_unstable();
         Table { processes, children, ..Table::default() }
+    }
+
+    /// Adds programs that were seen between two sweeps and are gone; who has their pid now stays.
+    pub fn add_ended(&mut self, ended: Vec<Process>) {
+        let here: std::collections::HashSet<u32> = self.processes.iter().map(|p| p.pid).collect();
+        let mut all = std::mem::take(&mut self.processes);
+        all.extend(ended.into_iter().filter(|p| !here.contains(&p.pid)));
+        let Table { processes, children, .. } = Table::new(all);
+        (self.processes, self.children) = (processes, children);
     }
 
     /// All processes, by pid.
