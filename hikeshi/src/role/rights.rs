@@ -176,7 +176,7 @@ impl Rights {
                 none,
                 None,
                 only([calls::basic(), calls::speak(), calls::look(), calls::answer()]),
-                "listens at sense.sock; answers the core; makes no socket",
+                "listens at sense.sock; answers the core; hears starts of programs from the kernel; makes no further socket",
             ),
             Role::Core => {
                 read.extend(paths(&["/usr/share/zoneinfo", "/etc/localtime", "/dev/urandom"]));
