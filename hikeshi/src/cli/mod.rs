@@ -1,9 +1,11 @@
 //! The command line: what can be asked for, and which file answers.
 
+pub mod allow;
 pub mod arm;
 pub mod ask;
 pub mod config;
 pub mod evidence;
+pub mod explain;
 pub mod incident;
 pub mod inspect;
 pub mod lift;
@@ -88,6 +90,11 @@ enum Command {
     /// Export what is kept of an incident, or check that nothing of the log was changed
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    /// Say why a finding counts: what was observed, what the rule asks for, what would have made it harmless
+    Explain(explain::ExplainArgs),
+    /// List, give and end permissions: findings that a person knows to be harmless
+    #[command(subcommand)]
+    Allow(allow::AllowCommand),
     /// Say why a site does not answer: our restriction (with its number) or something else
     Why(why::WhyArgs),
     /// Decide recorded signals again under another mode or policy and show the difference
@@ -116,6 +123,8 @@ pub fn run(arguments: Arguments) -> Answer {
         Command::Disarm(args) => arm::disarm(common, args),
         Command::Arm => arm::arm(common),
         Command::Evidence(command) => evidence::evidence(common, command),
+        Command::Explain(args) => explain::explain(common, args),
+        Command::Allow(command) => allow::allow(common, command),
         Command::Why(args) => why::why(common, args),
         Command::Replay(args) => replay::replay(common, args),
         Command::Config(command) => config::config(common, command),
