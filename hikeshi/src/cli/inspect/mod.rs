@@ -75,8 +75,18 @@ pub fn inspect(common: &Common, args: InspectArgs) -> Answer {
     })
 }
 
+/// Accounts and findings of recorded input, for whoever decides on them otherwise.
+pub fn read_recorded(config: &Config, args: &InspectArgs) -> Result<(Vec<AccountEntry>, Vec<Finding>), CommandError> {
+    if args.inventory.is_none() {
+        return Err(CommandError::usage("recorded input needs --inventory FILE: whose is it?"));
+    }
+    let seen = recorded::read(config, args)?;
+    Ok((seen.entries, seen.reading.findings))
+}
+
 impl InspectArgs {
-    fn is_recorded(&self) -> bool {
+    /// Whether files are read instead of the live node.
+    pub fn is_recorded(&self) -> bool {
         [&self.processes, &self.mail_log].iter().any(|inputs| !inputs.is_empty())
     }
 }
