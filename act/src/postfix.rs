@@ -141,18 +141,13 @@ impl Postfix {
 
     /// What is wrong when a table of ours is not asked first for all mail that it is about; ends with what to do.
     pub fn asks(&self, table: Table) -> Result<(), String> {
-        let name = table.parameter();
         if table == Table::Sasl && self.doors()?.0 == 0 {
             return Ok(()); // nobody hands in with a password
         }
+        let (name, entry) = (table.parameter(), table.entry(&self.hold_file));
         if !table.is_first(self.value(name), &self.hold_file) {
-            let option = match table {
-                Table::Refused => "set [mail] can_refuse = true in hikeshi.toml and run `hikeshi setup`",
-                Table::Local | Table::Sasl => "`hikeshi setup` does it",
-            };
             return Err(format!(
-                "Postfix does not ask our table first; set {name} = {} … in {}/main.cf ({option})",
-                table.entry(&self.hold_file),
+                "Postfix does not ask our table first; set {name} = {entry} … in {}/main.cf (`hikeshi setup` does it; to refuse mail, with [mail] can_refuse = true in hikeshi.toml)",
                 self.config_dir
             ));
         }
