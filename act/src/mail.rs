@@ -281,9 +281,10 @@ impl Now<'_> {
     /// The text of a table (regexp_table(5), texthash of DATABASE_README); without lines it is empty, as
     /// `hikeshi setup` made it. A key that two incidents want has the lower number.
     fn text(&self, table: Table) -> String {
-        let keys = |line: &Line| self.keys(line, table).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
-        let mut lines: Vec<(String, Number)> =
-            self.wanted.iter().flat_map(|line| keys(line).into_iter().map(|key| (key, line.number))).collect();
+        let mut lines: Vec<(String, Number)> = Vec::new();
+        for line in &self.wanted {
+            lines.extend(self.keys(line, table).into_iter().map(|(key, _)| (key, line.number)));
+        }
         lines.sort();
         lines.dedup_by(|one, other| one.0 == other.0);
         let heading = (!lines.is_empty()).then(|| HEADING.to_owned()).into_iter();
