@@ -14,6 +14,7 @@ use sys::dir::Dir;
 
 use crate::config::{Budgets, Clock, Config, Hands, Reach, Steps, SystemClock};
 use crate::cron::Cron;
+use crate::effect::Seen;
 use crate::files::Files;
 use crate::freeze::Ice;
 use crate::gate;
@@ -201,7 +202,7 @@ impl Actor {
         if let Verb::Impose { restriction, .. } = &order.verb
             && let Some(held) = self.book().held.get(&restriction.id).cloned()
             && held.intent == order.intent
-            && !self.look(&held).0
+            && !self.look(&held, &Seen::default()).0
         {
             guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
             let what = self.apply(&held)?;
@@ -337,9 +338,10 @@ impl Actor {
 
     fn list(&mut self) -> Vec<FromAct> {
         let held = self.book().held.values().filter(|held| held.standing != Standing::Imposing);
+        let seen = Seen::default();
         let mut answers: Vec<FromAct> = held
             .map(|held| {
-                let (holds, what) = self.look(held);
+                let (holds, what) = self.look(held, &seen);
                 FromAct::InForce {
                     restriction: held.restriction.id,
                     account: held.account.clone(),

@@ -3,13 +3,14 @@
 //! Flags, tables, lists and sets are written anew from what the journal wants, so they need no undo record. Processes,
 //! files and cron lines are single things: their undo record is planned, journalled, and only then used.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::packet::SiteHandle;
 use model::{
-    AccountRef, Domain, Failure, FilePath, FileRef, GateKey, Login, MailScope, Measure, Moment, Number, QueueId,
-    Restriction, RestrictionId,
+    AccountRef, Domain, Failure, FilePath, FileRef, GateKey, Login, MailScope, Measure, Moment, QueueId, Restriction,
+    RestrictionId,
 };
 
 use crate::actor::{Actor, Order};
@@ -17,10 +18,17 @@ use crate::files::Moved;
 use crate::freeze::{Ice, cage_name};
 use crate::gate::{self, Answer, Facts};
 use crate::journal::{Effect, Held, Means, Record, Standing};
-use crate::mail::{HoldLine, Mail};
+use crate::mail::{Fate, Line, Now};
 use crate::net::Net;
 
 const NO_POSTFIX: &str = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
+
+/// What a list has asked of programs: each question once, however many restrictions share its answer.
+#[derive(Default)]
+pub(crate) struct Seen<'a> {
+    mail: OnceCell<Result<Now<'a>, String>>,
+    net: OnceCell<Result<bool, String>>,
+}
 
 impl Actor {
     /// Everything that can be checked without changing anything, and what would be changed.
@@ -35,14 +43,16 @@ impl Actor {
                 Ok(Effect::Scripts(keys, path.clone()))
             }
             Measure::HoldMail { scope, queued } => {
-                let line = HoldLine { account: account.clone(), scope: scope.clone(), number: restriction.id.incident };
-                self.mail()?.check(&line, queued).map_err(Failure::Error)?;
+                let fate = Fate::Held(scope.clone());
+                let line = Line { account: account.clone(), fate, number: restriction.id.incident };
+                let mail = self.mail().map_err(Failure::Error)?;
+                mail.check(&line, queued).map_err(Failure::Error)?;
                 // Only what we put on hold ourselves is ever taken off again.
-                let waiting = self.mail()?.waiting(queued).map_err(Failure::Error)?;
-                Ok(Effect::Hold(scope.clone(), waiting))
+                Ok(Effect::Hold(scope.clone(), mail.waiting(queued)))
             }
             Measure::RefuseMail => {
-                self.mail()?.check_refuse().map_err(Failure::Error)?;
+                let line = Line { account: account.clone(), fate: Fate::Refused, number: restriction.id.incident };
+                self.mail().and_then(|mail| mail.check(&line, &[])).map_err(Failure::Error)?;
                 Ok(Effect::Refuse)
             }
             Measure::FreezeProcess { processes } => {
@@ -119,14 +129,7 @@ impl Actor {
                 }
             }
             Effect::Hold(_, queued) => return self.hold(held, queued),
-            Effect::Refuse => {
-                let wanted = self.refused(None);
-                self.mail()?.set_refused(&wanted).map_err(Failure::Error)?;
-                self.step("impose: mail refused");
-                if !self.mail()?.would_refuse(account).map_err(Failure::Error)? {
-                    return Err(Failure::NoEffect(format!("Postfix's table does not name {account}; taken back")));
-                }
-            }
+            Effect::Refuse => drop(self.stop_mail(held, &[])?),
             Effect::Freeze(..) => return self.freeze(held),
             Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
@@ -149,7 +152,7 @@ impl Actor {
             }
         }
         self.step("impose: before the test");
-        match self.look(held) {
+        match self.look(held, &Seen::default()) {
             (true, what) => Ok(what),
             (false, what) => Err(Failure::NoEffect(format!("{what}; taken back"))),
         }
@@ -177,32 +180,29 @@ impl Actor {
                 }
                 Ok(format!("{path} answers again"))
             }
-            Effect::Hold(scope, queued) => {
-                let wanted = self.held_mail(Some(id));
-                let mail = self.mail.as_ref().ok_or(NO_POSTFIX)?;
-                mail.set(&wanted, &mut self.steps)?;
-                let still = wanted.iter().any(|line| line.account == *account && line.scope == *scope);
-                if held.standing == Standing::Imposing && !still {
+            Effect::Hold(..) | Effect::Refuse => {
+                let Some(line) = mail_line(held) else { return Err("no mail is stopped by it".into()) };
+                let wanted = self.wanted_mail(Some(id));
+                let still = wanted.iter().any(|other| (&other.account, &other.fate) == (account, &line.fate));
+                let mut mail = self.mail.as_ref().ok_or(NO_POSTFIX)?.now(wanted)?;
+                mail.set(&line, &mut self.steps)?;
+                if let (Effect::Hold(_, queued), Standing::Imposing, false) = (&held.effect, held.standing, still) {
                     // Another restriction may have put the same messages on hold.
                     let kept = self.held_queue(id);
                     let ours: Vec<_> = queued.iter().filter(|queued| !kept.contains(queued)).cloned().collect();
                     mail.release(&ours, &mut self.steps)?;
                 }
-                let on_hold = mail.on_hold()?;
-                self.step("lift: mail flows");
-                let still = if still { ", still held by another restriction" } else { "" };
-                Ok(format!(
-                    "hold line of {} lifted{still}; {on_hold} messages of all accounts stay on hold",
-                    hold_line(held, scope).whose()
-                ))
-            }
-            Effect::Refuse => {
-                let wanted = self.refused(Some(id));
-                self.mail().map_err(|e| e.to_string())?.set_refused(&wanted)?;
-                self.step("lift: mail accepted");
-                let still = wanted.iter().any(|(who, _)| who.name == account.name);
-                let may = if still { "is still refused by another restriction" } else { "may hand in mail again" };
-                Ok(format!("uid {} {may}", account.uid))
+                (self.steps)("lift: mail flows");
+                let whose = line.whose();
+                let by_other = if still { ", still held by another restriction" } else { "" };
+                match line.fate {
+                    Fate::Refused if still => Ok(format!("{whose} is still refused by another restriction")),
+                    Fate::Refused => Ok(format!("{whose} may hand in mail again")),
+                    Fate::Held(_) => Ok(format!(
+                        "hold line of {whose} lifted{by_other}; {} messages of all accounts stay on hold",
+                        mail.on_hold()?
+                    )),
+                }
             }
             Effect::Freeze(means, caught) => {
                 let done = self.ice.let_go(&cage_name(id), *means, account, caught, for_good)?;
@@ -232,7 +232,7 @@ impl Actor {
     }
 
     /// Whether the effect is really there, in words.
-    pub(crate) fn look(&self, held: &Held) -> (bool, String) {
+    pub(crate) fn look<'a>(&'a self, held: &Held, seen: &Seen<'a>) -> (bool, String) {
         let account = &held.account;
         let told = |is: Result<bool, String>, there: String, else_: &str| match is {
             Ok(true) => (true, there),
@@ -255,23 +255,21 @@ impl Actor {
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
             }
-            Effect::Hold(scope, _) => {
-                let line = hold_line(held, scope);
-                let is = self.mail().map_err(|e| e.to_string());
-                let is = is.and_then(|mail| mail.is_set(&self.held_mail(None), &line));
-                let whose = line.whose();
-                let there = format!("hold line of {whose} there{}", self.outlived(account));
-                told(is, there, "hold table changed by somebody else")
-            }
-            Effect::Refuse => {
-                let is = self.mail().map_err(|e| e.to_string());
-                let is = is.and_then(|mail| mail.is_refused(&self.refused(None)));
-                let there = format!(
-                    "uid {} may hand in no mail; what a form sends is refused and not kept{}",
-                    account.uid,
-                    self.outlived(account)
-                );
-                told(is, there, "the table of refused accounts was changed by somebody else")
+            Effect::Hold(..) | Effect::Refuse => {
+                let Some(line) = mail_line(held) else { return (false, "no mail is stopped by it".into()) };
+                let mail = seen.mail.get_or_init(|| self.mail()).as_ref();
+                let is = mail.map_err(String::clone).and_then(|mail| mail.is_set(&line));
+                let (whose, outlived) = (line.whose(), self.outlived(account));
+                match line.fate {
+                    Fate::Held(_) => {
+                        told(is, format!("hold line of {whose} there{outlived}"), "hold table changed by somebody else")
+                    }
+                    Fate::Refused => told(
+                        is,
+                        format!("{whose} may hand in no mail; what a form sends is refused and not kept{outlived}"),
+                        "the table of refused accounts was changed by somebody else",
+                    ),
+                }
             }
             Effect::Freeze(means, caught) => {
                 match self.ice.stands(&cage_name(held.restriction.id), *means, account, caught) {
@@ -295,9 +293,11 @@ impl Actor {
             }
             Effect::Sources(_, until) if *until <= self.now() => (true, format!("ended by itself at {until}")),
             Effect::Outbound | Effect::Sources(..) => {
-                let (uids, sources) = self.wanted_net(None);
-                let is = self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources, self.now()));
-                told(is, "packet filter set".into(), "the packet filter was changed by somebody else")
+                let is = seen.net.get_or_init(|| {
+                    let (uids, sources) = self.wanted_net(None);
+                    self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources, self.now()))
+                });
+                told(is.clone(), "packet filter set".into(), "the packet filter was changed by somebody else")
             }
         }
     }
@@ -319,7 +319,7 @@ impl Actor {
             .collect();
         let (uids, sources) = self.wanted_net(None);
         let tables = [
-            ("mail hold table", self.mail.as_ref().map(|mail| mail.is_written(&self.held_mail(None)))),
+            ("mail tables", self.mail.as_ref().map(|_| self.mail()?.is_written())),
             ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources, self.now()))),
         ];
         for (name, is) in tables {
@@ -344,7 +344,7 @@ impl Actor {
             Effect::Scripts(keys, path) => keys.iter().map(|key| below_gate(gate::script(key, path))).collect(),
             Effect::Hold(scope, queued) => {
                 let number = model::Number::new(self.now(), 0);
-                let line = HoldLine { account: order.account.clone(), scope: scope.clone(), number };
+                let line = Line { account: order.account.clone(), fate: Fate::Held(scope.clone()), number };
                 Ok(vec![
                     format!("hold new mail of {}", line.whose()),
                     "postfix reload".to_owned(),
@@ -372,26 +372,29 @@ impl Actor {
     }
 
     fn hold(&mut self, held: &Held, queued: &[QueueId]) -> Result<String, Failure> {
-        let wanted = self.held_mail(None);
-        let mail = self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))?;
-        mail.set(&wanted, &mut self.steps).map_err(Failure::Error)?;
-        self.step("impose: mail held");
-        let moved = self.mail()?.hold_queued(queued).map_err(Failure::Error)?;
-        self.step("impose: queue held");
+        let (moved, whose) = self.stop_mail(held, queued)?;
         let Measure::HoldMail { scope, queued } = &held.restriction.measure else { return Ok(String::new()) };
-        let line = hold_line(held, scope);
-        if !self.mail()?.would_hold(&line).map_err(Failure::Error)? {
-            return Err(Failure::NoEffect(format!(
-                "Postfix's tables do not hold mail of {}; taken back",
-                line.whose()
-            )));
-        }
         let open = match scope {
             MailScope::Local => "",
             _ => "; a mail session that is open already goes on until it ends",
         };
-        let whose = line.whose();
         Ok(format!("mail of {whose} is held; {moved} of {} waiting messages put on hold{open}", queued.len()))
+    }
+
+    /// Writes the tables of mail, puts what waits on hold, and asks Postfix: how many messages, and whose.
+    fn stop_mail(&mut self, held: &Held, queued: &[QueueId]) -> Result<(usize, String), Failure> {
+        let line = mail_line(held).ok_or_else(|| Failure::Error("no mail is stopped by it".into()))?;
+        let mail = self.mail.as_ref().ok_or(NO_POSTFIX.to_owned());
+        let mut mail = mail.and_then(|mail| mail.now(self.wanted_mail(None))).map_err(Failure::Error)?;
+        mail.set(&line, &mut self.steps).map_err(Failure::Error)?;
+        (self.steps)("impose: mail stopped");
+        let moved = mail.hold_queued(queued).map_err(Failure::Error)?;
+        (self.steps)("impose: queue held");
+        let whose = line.whose();
+        match mail.would_stop(&line).map_err(Failure::Error)? {
+            true => Ok((moved, whose)),
+            false => Err(Failure::NoEffect(format!("Postfix's tables do not stop mail of {whose}; taken back"))),
+        }
     }
 
     fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
@@ -474,13 +477,8 @@ impl Actor {
         gate::page(&Facts { number: id.incident, since, portal: &self.config.portal }, answer)
     }
 
-    fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {
-        let wanted = self.book().wanted(except);
-        let line = |held: &&Held| match &held.effect {
-            Effect::Hold(scope, _) => Some(hold_line(held, scope)),
-            _ => None,
-        };
-        wanted.iter().filter_map(line).collect()
+    fn wanted_mail(&self, except: Option<RestrictionId>) -> Vec<Line> {
+        self.book().wanted(except).into_iter().filter_map(mail_line).collect()
     }
 
     /// Messages that other restrictions put on hold.
@@ -491,11 +489,6 @@ impl Actor {
             _ => None,
         });
         queued.flatten().collect()
-    }
-
-    fn refused(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Number)> {
-        let wanted = self.book().wanted(except).into_iter().filter(|held| held.effect == Effect::Refuse);
-        wanted.map(|held| (held.account.clone(), held.restriction.id.incident)).collect()
     }
 
     /// A word about a line that was written for somebody who had this uid or name before: it hits a stranger now.
@@ -538,8 +531,9 @@ impl Actor {
         if self.config.unavailable { Answer::Unavailable } else { Answer::Forbidden }
     }
 
-    fn mail(&self) -> Result<&Mail, Failure> {
-        self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))
+    /// The mail server as it is now, and what its tables shall have.
+    fn mail(&self) -> Result<Now<'_>, String> {
+        self.mail.as_ref().ok_or(NO_POSTFIX)?.now(self.wanted_mail(None))
     }
 
     fn net(&self) -> Result<&Net, Failure> {
@@ -571,8 +565,13 @@ pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<Gate
     }
 }
 
-fn hold_line(held: &Held, scope: &MailScope) -> HoldLine {
-    HoldLine { account: held.account.clone(), scope: scope.clone(), number: held.restriction.id.incident }
+fn mail_line(held: &Held) -> Option<Line> {
+    let fate = match &held.effect {
+        Effect::Hold(scope, _) => Fate::Held(scope.clone()),
+        Effect::Refuse => Fate::Refused,
+        _ => return None,
+    };
+    Some(Line { account: held.account.clone(), fate, number: held.restriction.id.incident })
 }
 
 fn still_by(means: Means) -> &'static str {

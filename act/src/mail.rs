@@ -12,6 +12,7 @@
 //! restriction fails: by `postsuper -H`, never `-r`, because a requeued message gets a new id and loses the uid of
 //! its sender. A message that became older than `maximal_queue_lifetime` on hold is tried once and then returned.
 
+use std::cell::OnceCell;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,73 +21,69 @@ use model::{AccountRef, MailScope, Number, QueueId};
 use sys::dir::Dir;
 
 use crate::config::{PostfixConfig, Steps};
-use crate::postfix::{Postfix, Table, last_line};
+use crate::postfix::{Postfix, Table};
 use crate::program::Program;
 
 /// Messages that are taken off hold at once.
 const BATCH: usize = 50;
 /// Looks at the queue's folders: qmgr(8) moves files between them while we look.
 const LOOKS: usize = 3;
+/// The queue's folder of messages on hold.
+const HOLD: &[&str] = &["hold"];
 /// Largest table, bytes.
 const TABLE_MAX: u64 = 1 << 20;
+/// First line of a table that has others.
+const HEADING: &str = "# Mail that Hikeshi stops. Written by Hikeshi; changes are lost.\n";
 
-/// Whose mail is held, and the incident whose number Postfix logs.
+/// What becomes of an account's mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldLine {
+pub enum Fate {
+    /// It is taken and waits in the hold queue.
+    Held(MailScope),
+    /// sendmail(1) of the account hands in nothing.
+    Refused,
+}
+
+impl Fate {
+    /// The tables that are written together.
+    fn tables(&self) -> &'static [Table] {
+        match self {
+            Fate::Held(_) => &[Table::Local, Table::Sasl],
+            Fate::Refused => &[Table::Refused],
+        }
+    }
+}
+
+/// Whose mail is stopped, how, and the incident whose number Postfix logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
     /// The account.
     pub account: AccountRef,
-    /// How far.
-    pub scope: MailScope,
+    /// What becomes of its mail.
+    pub fate: Fate,
     /// The incident.
     pub number: Number,
 }
 
-impl HoldLine {
-    fn covers_uid(&self) -> bool {
-        !matches!(self.scope, MailScope::Mailbox(_))
-    }
-
-    /// Patterns of SASL user names. An account has those of its domains and its own login name.
-    fn names(&self) -> Vec<String> {
-        match &self.scope {
-            MailScope::Local => Vec::new(),
-            MailScope::Mailbox(mailbox) => vec![format!("^{}$", escape(mailbox.as_str()))],
-            MailScope::Account { domains } => {
-                let mailboxes = domains.iter().map(|domain| format!("@{}$", escape(domain.as_str())));
-                mailboxes.chain([format!("^{}$", escape(self.account.name.as_str()))]).collect()
-            }
-        }
-    }
-
-    /// Names that those patterns must match.
-    fn samples(&self) -> Vec<String> {
-        match &self.scope {
-            MailScope::Local => Vec::new(),
-            MailScope::Mailbox(mailbox) => vec![mailbox.to_string()],
-            MailScope::Account { domains } => {
-                let mailboxes = domains.iter().map(|domain| format!("info@{domain}"));
-                mailboxes.chain([self.account.name.to_string()]).collect()
-            }
-        }
-    }
-
+impl Line {
     /// Whose mail, in words.
     pub fn whose(&self) -> String {
-        match &self.scope {
-            MailScope::Local => format!("uid {}", self.account.uid),
-            MailScope::Mailbox(mailbox) => format!("mailbox {mailbox}"),
-            MailScope::Account { domains } => {
-                format!("uid {} and the mailboxes of {} domains", self.account.uid, domains.len())
+        let uid = self.account.uid;
+        match &self.fate {
+            Fate::Held(MailScope::Local) | Fate::Refused => format!("uid {uid}"),
+            Fate::Held(MailScope::Mailbox(mailbox)) => format!("mailbox {mailbox}"),
+            Fate::Held(MailScope::Account { domains }) => {
+                format!("uid {uid} and the mailboxes of {} domains", domains.len())
             }
         }
     }
 }
 
-/// One Postfix instance.
+/// The tables of one Postfix instance.
 #[derive(Debug)]
 pub struct Mail {
     /// `None`: the mail server reads the table of local mail itself, and there are no other tables.
-    postfix: Option<Postfix>,
+    config_dir: Option<String>,
     hold_file: PathBuf,
     folder: Dir,
 }
@@ -99,252 +96,216 @@ impl Mail {
         let folder = hold_file.parent().filter(|_| hold_file.file_name().is_some());
         let folder = folder.ok_or_else(|| format!("{} is no file name", hold_file.display()))?;
         let folder = Dir::open_own(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let config_dir = config.config_dir.as_deref().map(text).transpose()?;
-        Ok(Mail { postfix: config_dir.map(|config_dir| Postfix { config_dir }), hold_file, folder })
+        Ok(Mail { config_dir: config.config_dir.as_deref().map(text).transpose()?, hold_file, folder })
     }
 
-    /// Whether an order can be carried out: the tables are asked first, no service hides them, long ids for ids to be
-    /// held.
-    pub fn check(&self, line: &HoldLine, queued: &[QueueId]) -> Result<(), String> {
-        let Some(postfix) = &self.postfix else {
-            let local = line.scope == MailScope::Local;
-            return local.then_some(()).ok_or_else(|| "this mail server knows no mailboxes; hold local mail".into());
-        };
-        if line.covers_uid() {
-            postfix.asks_first(Table::Local, &self.hold_file)?;
-        }
-        if line.scope != MailScope::Local {
-            let (doors, hidden) = postfix.doors(&self.hold_file)?;
-            match (&line.scope, doors) {
-                (MailScope::Mailbox(mailbox), 0) => {
-                    return Err(format!(
-                        "no service of Postfix takes passwords (smtpd_sasl_auth_enable), so {mailbox} hands in nothing here; hold the account's local mail instead"
-                    ));
-                }
-                (_, 0) => {}
-                _ => postfix.asks_first(Table::Sasl, &self.hold_file)?,
-            }
-            if let Some(why) = hidden.into_iter().next() {
-                return Err(why);
-            }
-        }
-        if !queued.is_empty() && postfix.parameter("enable_long_queue_ids")? != "yes" {
-            return Err(format!(
-                "short queue ids are reused, so a waiting message could be taken for another; set enable_long_queue_ids = yes in {}/main.cf and reload Postfix",
-                postfix.config_dir
-            ));
-        }
-        Ok(())
+    /// Reads Postfix's configuration, for one order or one list. `wanted`: all lines that the tables shall have.
+    pub fn now(&self, wanted: Vec<Line>) -> Result<Now<'_>, String> {
+        let postfix = self.config_dir.as_ref().map(|config_dir| Postfix::read(config_dir, &self.hold_file));
+        Ok(Now { mail: self, postfix: postfix.transpose()?, wanted, right: Default::default() })
     }
 
-    /// Makes the tables hold exactly these, and Postfix know it.
-    pub fn set(&self, held: &[HoldLine], steps: &mut Steps) -> Result<(), String> {
-        for table in self.tables().iter().copied() {
-            self.write(table, &self.text(table, held)?)?;
-            steps("mail: one table");
-        }
-        self.reload()
-    }
-
-    /// Whether the files say exactly this, and Postfix asks the one that holds `line`.
-    pub fn is_set(&self, held: &[HoldLine], line: &HoldLine) -> Result<bool, String> {
-        self.asked(line)?;
-        self.is_written(held)
-    }
-
-    /// Whether the files say exactly this; one that was never written holds nothing.
-    pub fn is_written(&self, held: &[HoldLine]) -> Result<bool, String> {
-        self.tables().iter().try_fold(true, |so_far, table| {
-            let unwritten = held.is_empty() && self.read(*table)?.is_empty();
-            Ok(so_far && (unwritten || self.says(*table, &self.text(*table, held)?)?))
-        })
-    }
-
-    /// What Postfix itself makes of mail of this scope: true when all of it would be held.
-    pub fn would_hold(&self, line: &HoldLine) -> Result<bool, String> {
-        self.asked(line)?;
-        let uid = line.account.uid;
-        let Some(postfix) = &self.postfix else {
-            let wanted = format!("from userid {uid}\\)");
-            return Ok(String::from_utf8_lossy(&self.read(Table::Local)?).contains(&wanted));
-        };
-        if line.covers_uid() {
-            let (host, name) = (postfix.parameter("myhostname")?, postfix.parameter("mail_name")?);
-            let header = format!("Received: by {host} ({name}, from userid {uid})");
-            let found = postfix.lookup(&header, &Table::Local.name(&self.hold_file))?;
-            if found.split_whitespace().next() != Some("HOLD") {
-                return Ok(false);
-            }
-        }
-        let samples = line.samples();
-        let found = postfix.lookups(&samples, &Table::Sasl.name(&self.hold_file))?;
-        let held = |name: &String| found.lines().any(|l| l.strip_prefix(name.as_str()).is_some_and(is_hold));
-        Ok(samples.iter().all(held))
-    }
-
-    /// Those of these messages that wait and are not on hold: their file is the one that the id names.
-    ///
-    /// A long id carries the inode of the queue file. A file of that name with another inode (a restored queue), of
-    /// another owner than the queue, or with a second link is not the message that was meant.
-    pub fn waiting(&self, queued: &[QueueId]) -> Result<Vec<QueueId>, String> {
-        if queued.is_empty() || self.postfix.is_none() {
-            return Ok(queued.to_vec());
-        }
-        if let Some(short) = queued.iter().find(|id| id.file().is_none()) {
-            return Err(format!(
-                "{short} is no long queue id and may be another message by now; set enable_long_queue_ids = yes"
-            ));
-        }
-        let queue = self.queue()?;
-        let waits = |id: &&QueueId| {
-            (0..LOOKS).any(|_| ["incoming", "active", "deferred"].iter().any(|folder| is_in(&queue, folder, id)))
-        };
-        Ok(queued.iter().filter(waits).cloned().collect())
-    }
-
-    /// Puts waiting messages on hold; those that left meanwhile are skipped. How many are on hold afterwards.
-    pub fn hold_queued(&self, queued: &[QueueId]) -> Result<usize, String> {
-        let Some(postfix) = self.postfix.as_ref().filter(|_| !queued.is_empty()) else { return Ok(0) };
-        for _ in 0..LOOKS {
-            let waiting = self.waiting(queued)?;
-            if waiting.is_empty() {
-                break;
-            }
-            superintend(postfix, "-h", &waiting)?;
-        }
-        let waiting = self.waiting(queued)?.len();
-        match waiting {
-            0 => Ok(self.held(queued)?.len()),
-            _ => Err(format!("{waiting} messages did not go on hold; look at the queue with postqueue -p")),
-        }
-    }
-
-    /// Takes messages that we put on hold off again, at most 50 at once, each batch seen. How many.
-    pub fn release(&self, queued: &[QueueId], steps: &mut Steps) -> Result<usize, String> {
-        let Some(postfix) = self.postfix.as_ref().filter(|_| !queued.is_empty()) else { return Ok(0) };
-        let held = self.held(queued)?;
-        for batch in held.chunks(BATCH) {
-            superintend(postfix, "-H", batch)?;
-            let still = self.held(batch)?.len();
-            if still > 0 {
-                return Err(format!("{still} messages did not leave the hold queue; look at it with postqueue -p"));
-            }
-            steps("mail: one batch off hold");
-        }
-        Ok(held.len())
-    }
-
-    /// Whether an order to refuse mail of this account can be carried out.
-    pub fn check_refuse(&self) -> Result<(), String> {
-        let postfix = self.postfix.as_ref().ok_or("this mail server refuses nobody; hold the mail instead")?;
-        postfix.asks_first(Table::Refused, &self.hold_file)?;
-        let path = Table::Refused.path(&self.hold_file);
-        crate::actor::reachable(&path, "postdrop of a tenant").map_err(|e| format!("{}: {e}", path.display()))
-    }
-
-    /// Makes exactly these accounts hand in nothing.
-    pub fn set_refused(&self, refused: &[(AccountRef, Number)]) -> Result<(), String> {
-        // Without the parameter there is no table to keep; plan() has asked for it.
-        match self.postfix {
-            Some(_) => self.write(Table::Refused, &names(refused)),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the table says exactly this, and Postfix asks it.
-    pub fn is_refused(&self, refused: &[(AccountRef, Number)]) -> Result<bool, String> {
-        self.check_refuse()?;
-        self.says(Table::Refused, &names(refused))
-    }
-
-    /// Whether Postfix's own look-up finds this account in the table.
-    pub fn would_refuse(&self, account: &AccountRef) -> Result<bool, String> {
-        let Some(postfix) = &self.postfix else { return Ok(false) };
-        let found = postfix.lookup(account.name.as_str(), &Table::Refused.name(&self.hold_file))?;
-        Ok(found.starts_with("HK-"))
-    }
-
-    /// Messages in the hold queue now, of everybody.
-    pub fn on_hold(&self) -> Result<usize, String> {
-        if self.postfix.is_none() {
-            return Ok(0);
-        }
-        let queue = self.queue()?.join("hold");
-        let dir = std::fs::read_dir(&queue);
-        Ok(dir.map_err(|e| format!("{}: {e}", queue.display()))?.count())
-    }
-
-    /// Whether main.cf still asks the table that this line needs: an error with what to set when it does not.
-    fn asked(&self, line: &HoldLine) -> Result<(), String> {
-        let table = if line.covers_uid() { Table::Local } else { Table::Sasl };
-        self.postfix.as_ref().map_or(Ok(()), |postfix| postfix.asks_first(table, &self.hold_file))
-    }
-
-    fn tables(&self) -> &'static [Table] {
-        if self.postfix.is_some() { &[Table::Local, Table::Sasl] } else { &[Table::Local] }
-    }
-
-    /// The text of a table; without lines it is empty, as `hikeshi setup` made it.
-    fn text(&self, table: Table, held: &[HoldLine]) -> Result<String, String> {
-        let mut lines: Vec<(String, Number)> = Vec::new();
-        if table == Table::Local {
-            let by = match &self.postfix {
-                Some(postfix) => {
-                    let (host, name) = (postfix.parameter("myhostname")?, postfix.parameter("mail_name")?);
-                    format!("by {} \\({}", escape(&host), escape(&name))
-                }
-                None => "by .*\\(.*".to_owned(),
-            };
-            let local = held.iter().filter(|line| line.covers_uid());
-            lines.extend(local.map(|l| (format!("^Received: {by}, from userid {}\\)", l.account.uid), l.number)));
-        } else {
-            lines.extend(held.iter().flat_map(|l| l.names().into_iter().map(|name| (name, l.number))));
-        }
-        lines.sort();
-        lines.dedup_by(|one, other| one.0 == other.0);
-        let lines: String = lines.iter().map(|(pattern, number)| format!("/{pattern}/ HOLD {number}\n")).collect();
-        Ok(headed("Mail that Hikeshi holds", lines))
-    }
-
+    /// Empty when it was never written.
     fn read(&self, table: Table) -> Result<Vec<u8>, String> {
         let path = table.path(&self.hold_file);
         let read = self.folder.read(leaf(&path), TABLE_MAX);
         Ok(read.map_err(|e| format!("{}: {e}", path.display()))?.unwrap_or_default())
     }
 
-    fn says(&self, table: Table, text: &str) -> Result<bool, String> {
-        Ok(self.read(table)? == text.as_bytes())
-    }
-
+    /// What was never written and needs no line stays away.
     fn write(&self, table: Table, text: &str) -> Result<(), String> {
         let path = table.path(&self.hold_file);
         if text.len() as u64 > TABLE_MAX {
             return Err(format!("{} would be larger than {TABLE_MAX} bytes; lift some restrictions", path.display()));
         }
+        if text.is_empty() && self.read(table)?.is_empty() {
+            return Ok(());
+        }
         let write = self.folder.replace(leaf(&path), text.as_bytes(), 0o644);
         write.map_err(|e| format!("{}: {e}; check free space", path.display()))
     }
+}
 
-    /// Old daemons see that their master went on without them, finish their message or session and end.
-    fn reload(&self) -> Result<(), String> {
+/// The mail server as it is configured now, and the lines that its tables shall have.
+#[derive(Debug)]
+pub struct Now<'a> {
+    mail: &'a Mail,
+    postfix: Option<Postfix>,
+    wanted: Vec<Line>,
+    /// Whether each table says what is wanted, read once.
+    right: [OnceCell<Result<bool, String>>; Table::ALL.len()],
+}
+
+impl Now<'_> {
+    /// Whether an order can be carried out: the tables are asked first, no service hides them, long ids for ids to be
+    /// held.
+    pub fn check(&self, line: &Line, queued: &[QueueId]) -> Result<(), String> {
+        self.asked(line)?;
         let Some(postfix) = &self.postfix else { return Ok(()) };
-        if !postfix.run(Program::Postfix, &["status"], "")?.0 {
-            return Ok(()); // it reads the tables when it starts
-        }
-        match postfix.run(Program::Postfix, &["reload"], "")? {
-            (true, _) => Ok(()),
-            (false, printed) => Err(format!("postfix reload: {}", last_line(&printed))),
+        match &line.fate {
+            Fate::Held(MailScope::Mailbox(mailbox)) if postfix.doors()?.0 == 0 => Err(format!(
+                "no service of Postfix takes passwords (smtpd_sasl_auth_enable), so {mailbox} hands in nothing here; hold the account's local mail instead"
+            )),
+            _ if queued.iter().all(|id| id.file().is_some() && postfix.value("enable_long_queue_ids") == "yes") => Ok(()),
+            _ => Err("short queue ids are reused, so a waiting message could be taken for another; set enable_long_queue_ids = yes in main.cf and reload Postfix".into()),
         }
     }
 
-    fn queue(&self) -> Result<PathBuf, String> {
-        let postfix = self.postfix.as_ref().ok_or("no Postfix is configured")?;
-        Ok(postfix.parameter("queue_directory")?.into())
+    /// Makes the tables that this line is for have exactly the lines that are wanted, and Postfix know it.
+    pub fn set(&mut self, line: &Line, steps: &mut Steps) -> Result<(), String> {
+        self.right = Default::default();
+        for table in line.fate.tables() {
+            self.mail.write(*table, &self.text(*table))?;
+            steps("mail: one table");
+        }
+        // postdrop(1) reads the names at each message; a Postfix that does not run reads all when it starts. Old daemons
+        // see that their master went on without them, finish their message or session and end.
+        match &self.postfix {
+            Some(postfix) if line.fate != Fate::Refused && postfix.run(Program::Postfix, &["status"], "")?.0 => {
+                postfix.must(Program::Postfix, &["reload"], "").map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
-    fn held(&self, queued: &[QueueId]) -> Result<Vec<QueueId>, String> {
-        let queue = self.queue()?;
-        Ok(queued.iter().filter(|id| is_in(&queue, "hold", id)).cloned().collect())
+    /// Whether the tables have exactly what is wanted, and Postfix asks those that hold `line`.
+    pub fn is_set(&self, line: &Line) -> Result<bool, String> {
+        self.asked(line)?;
+        self.are_right(line.fate.tables())
+    }
+
+    /// Whether all tables have exactly what is wanted.
+    pub fn is_written(&self) -> Result<bool, String> {
+        self.are_right(&Table::ALL)
+    }
+
+    /// What Postfix itself makes of mail of this line: true when all of it would be stopped.
+    pub fn would_stop(&self, line: &Line) -> Result<bool, String> {
+        self.asked(line)?;
+        let Some(postfix) = &self.postfix else { return self.are_right(&Table::ALL) };
+        let mut stops = true;
+        for table in Table::ALL {
+            let samples: Vec<String> = self.keys(line, table).into_iter().map(|(_, sample)| sample).collect();
+            let found = if samples.is_empty() { String::new() } else { postfix.lookups(&samples, table)? };
+            let says = |name| format!("{name}\t{}HK-", table.action());
+            stops &= samples.iter().all(|name| found.lines().any(|line| line.starts_with(&says(name))));
+        }
+        Ok(stops)
+    }
+
+    /// Those of these messages that wait and are not on hold: their file is the one that the id names.
+    ///
+    /// A long id carries the inode of the queue file. A file of that name with another inode (a restored queue), of
+    /// another owner than the queue, or with a second link is not the message that was meant.
+    pub fn waiting(&self, queued: &[QueueId]) -> Vec<QueueId> {
+        self.in_queue(queued, &["incoming", "active", "deferred"])
+    }
+
+    /// Puts waiting messages on hold; those that left meanwhile are skipped. How many are on hold afterwards.
+    pub fn hold_queued(&self, queued: &[QueueId]) -> Result<usize, String> {
+        for _ in 0..LOOKS {
+            self.superintend("-h", &self.waiting(queued))?;
+        }
+        match self.waiting(queued).len() {
+            0 => Ok(self.in_queue(queued, HOLD).len()),
+            left => Err(format!("{left} messages did not go on hold; look at the queue with postqueue -p")),
+        }
+    }
+
+    /// Takes messages that we put on hold off again, at most 50 at once, each batch seen.
+    pub fn release(&self, queued: &[QueueId], steps: &mut Steps) -> Result<(), String> {
+        for batch in self.in_queue(queued, HOLD).chunks(BATCH) {
+            self.superintend("-H", batch)?;
+            let still = self.in_queue(batch, HOLD).len();
+            if still > 0 {
+                return Err(format!("{still} messages did not leave the hold queue; look at it with postqueue -p"));
+            }
+            steps("mail: one batch off hold");
+        }
+        Ok(())
+    }
+
+    /// Messages in the hold queue now, of everybody.
+    pub fn on_hold(&self) -> Result<usize, String> {
+        let Some(hold) = self.queue().map(|queue| queue.join("hold")) else { return Ok(0) };
+        Ok(std::fs::read_dir(&hold).map_err(|e| format!("{}: {e}", hold.display()))?.count())
+    }
+
+    /// Whether the mail server asks the tables that this line needs: an error with what to set when it does not.
+    fn asked(&self, line: &Line) -> Result<(), String> {
+        let Some(postfix) = &self.postfix else {
+            let local = line.fate == Fate::Held(MailScope::Local);
+            return local.then_some(()).ok_or_else(|| "this mail server holds local mail alone; hold that".into());
+        };
+        let mut tables = Table::ALL.into_iter().filter(|table| !self.keys(line, *table).is_empty());
+        tables.try_for_each(|table| postfix.asks(table))
+    }
+
+    fn are_right(&self, tables: &[Table]) -> Result<bool, String> {
+        tables.iter().try_fold(true, |so_far, table| {
+            let read = || Ok(self.mail.read(*table)? == self.text(*table).as_bytes());
+            Ok(self.right[*table as usize].get_or_init(read).clone()? && so_far)
+        })
+    }
+
+    /// What a line says in one table: each key as it is written there, and a text that Postfix must find by it.
+    ///
+    /// An account has the SASL user names of its domains and its own login name.
+    fn keys(&self, line: &Line, table: Table) -> Vec<(String, String)> {
+        let (name, uid) = (line.account.name.to_string(), line.account.uid);
+        let whole = |name: String| (format!("/^{}$/", escape(&name)), name);
+        match (table, &line.fate) {
+            (Table::Local, Fate::Held(MailScope::Local | MailScope::Account { .. })) => {
+                let (pattern, header) = self.received();
+                let key = format!("/^Received: by {pattern}, from userid {uid}\\)/");
+                vec![(key, format!("Received: by {header}, from userid {uid})"))]
+            }
+            (Table::Sasl, Fate::Held(MailScope::Mailbox(mailbox))) => vec![whole(mailbox.to_string())],
+            (Table::Sasl, Fate::Held(MailScope::Account { domains })) => {
+                let of =
+                    |domain: &model::Domain| (format!("/@{}$/", escape(domain.as_str())), format!("info@{domain}"));
+                domains.iter().map(of).chain([whole(name)]).collect()
+            }
+            (Table::Refused, Fate::Refused) => vec![(name.clone(), name)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// How local mail's header names its host: as a pattern, and as it is.
+    fn received(&self) -> (String, String) {
+        let Some(postfix) = &self.postfix else { return (".*\\(.*".into(), String::new()) };
+        let (host, name) = (postfix.value("myhostname"), postfix.value("mail_name"));
+        (format!("{} \\({}", escape(host), escape(name)), format!("{host} ({name}"))
+    }
+
+    /// The text of a table (regexp_table(5), texthash of DATABASE_README); without lines it is empty, as
+    /// `hikeshi setup` made it. A key that two incidents want has the lower number.
+    fn text(&self, table: Table) -> String {
+        let mut lines: Vec<(String, Number)> = Vec::new();
+        for line in &self.wanted {
+            lines.extend(self.keys(line, table).into_iter().map(|(key, _)| (key, line.number)));
+        }
+        lines.sort();
+        lines.dedup_by(|one, other| one.0 == other.0);
+        let heading = (!lines.is_empty()).then(|| HEADING.to_owned()).into_iter();
+        heading.chain(lines.iter().map(|(key, number)| format!("{key} {}{number}\n", table.action()))).collect()
+    }
+
+    fn queue(&self) -> Option<&Path> {
+        self.postfix.as_ref().map(|postfix| Path::new(postfix.value("queue_directory")))
+    }
+
+    /// Those of these messages whose file is in one of these folders of the queue.
+    fn in_queue(&self, ids: &[QueueId], folders: &[&str]) -> Vec<QueueId> {
+        let Some(queue) = self.queue() else { return Vec::new() };
+        let is = |id: &&QueueId| (0..LOOKS).any(|_| folders.iter().any(|folder| is_in(queue, folder, id)));
+        ids.iter().filter(is).cloned().collect()
+    }
+
+    fn superintend(&self, flag: &str, ids: &[QueueId]) -> Result<(), String> {
+        let Some(postfix) = self.postfix.as_ref().filter(|_| !ids.is_empty()) else { return Ok(()) };
+        let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        postfix.must(Program::Postsuper, &[flag, "-"], &input).map(drop)
     }
 }
 
@@ -360,36 +321,8 @@ fn is_in(queue: &Path, folder: &str, id: &QueueId) -> bool {
     below.iter().any(|below| std::fs::symlink_metadata(folder.join(below).join(id.as_str())).is_ok_and(is))
 }
 
-fn superintend(postfix: &Postfix, flag: &str, ids: &[QueueId]) -> Result<(), String> {
-    let input: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    match postfix.run(Program::Postsuper, &[flag, "-"], &input)? {
-        (true, _) => Ok(()),
-        (false, printed) => Err(format!("postsuper {flag}: {}", last_line(&printed))),
-    }
-}
-
-/// The names that may hand in nothing, each with its incident (texthash: DATABASE_README).
-fn names(refused: &[(AccountRef, Number)]) -> String {
-    let mut lines: Vec<(&str, &Number)> = refused.iter().map(|(who, number)| (who.name.as_str(), number)).collect();
-    lines.sort();
-    lines.dedup_by_key(|(name, _)| *name);
-    let lines: String = lines.iter().map(|(name, number)| format!("{name} {number}\n")).collect();
-    headed("Accounts that may hand in no mail", lines)
-}
-
-fn headed(what: &str, lines: String) -> String {
-    match lines.is_empty() {
-        true => lines,
-        false => format!("# {what}. Written by Hikeshi; changes are lost.\n{lines}"),
-    }
-}
-
 fn leaf(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-}
-
-fn is_hold(value: &str) -> bool {
-    value.starts_with(['\t', ' ']) && value.split_whitespace().next() == Some("HOLD")
 }
 
 /// A text as a POSIX extended regular expression that matches it alone, between slashes. Other signs stay bare: `\<`

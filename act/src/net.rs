@@ -13,13 +13,11 @@
 //! database, resolver), so a proxy that the node itself offers there is a way out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::Read;
 use std::net::IpAddr;
 
 use model::{Hash, Moment};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::config::NetConfig;
 use crate::program::Program;
@@ -90,40 +88,35 @@ impl Net {
         run(&["--file", "-"], &text).map(drop)
     }
 
-    /// Whether the table is there with exactly these, its rules are ours, and it is not switched off.
+    /// Whether the table is there with exactly these, its rules are ours, and it is not switched off
+    /// (libnftables-json(5)).
     pub fn is_set(&self, uids: &[u32], sources: &[(IpAddr, Moment)], now: Moment) -> Result<bool, String> {
         let (uids, sources): (BTreeSet<u32>, _) = (uids.iter().copied().collect(), latest(sources, now));
         let Some(printed) = run(&["--json", "list", "table", "inet", "hikeshi"], "")? else {
             return Ok(uids.is_empty() && sources.is_empty());
         };
-        let listing: Listing = serde_json::from_str(&printed)
-            .map_err(|e| format!("nft printed no table that can be read: {e}; `nft list table inet hikeshi`"))?;
-        let (rules, mark) = self.rules();
-        let (mut rules_there, mut uids_there, mut sources_there) = (0, BTreeSet::new(), BTreeMap::new());
-        for item in listing.nftables {
-            let foreign = item.table.is_some_and(|table| table.flags.is_some())
-                || item.rule.as_ref().is_some_and(|rule| rule.comment.as_ref() != Some(&mark));
-            rules_there += usize::from(item.rule.is_some());
-            let mut plain = true;
-            for element in item.set.into_iter().flat_map(|set| set.elem) {
-                match element {
-                    Element::Uid(uid) => drop(uids_there.insert(uid)),
-                    Element::Source { elem } => drop(sources_there.insert(elem.val, elem.expires)),
-                    Element::Foreign(_) => plain = false,
-                }
-            }
-            if foreign || !plain {
-                return Ok(false);
+        let unread = |why: &str| format!("nft printed no table that can be read: {why}; `nft list table inet hikeshi`");
+        let listing: Value = serde_json::from_str(&printed).map_err(|e| unread(&e.to_string()))?;
+        let items = listing["nftables"].as_array().ok_or_else(|| unread("no list"))?;
+        let (_, rules, mark) = self.table();
+        let comments: Vec<&Value> = items.iter().filter_map(|item| item.get("rule")).map(|r| &r["comment"]).collect();
+        let (mut uids_there, mut sources_there) = (BTreeSet::new(), BTreeMap::new());
+        let mut ours = comments.len() == rules && comments.iter().all(|comment| **comment == mark);
+        ours &= items.iter().all(|item| item["table"]["flags"].is_null());
+        for element in items.iter().filter_map(|item| item["set"]["elem"].as_array()).flatten() {
+            let (source, expires) = (element["elem"]["val"].as_str(), element["elem"]["expires"].as_i64());
+            match (element.as_u64(), source.map(str::parse::<IpAddr>), expires) {
+                (Some(uid), ..) => drop(uids_there.insert(uid)),
+                (_, Some(Ok(source)), Some(expires)) => drop(sources_there.insert(source, expires)),
+                _ => ours = false,
             }
         }
-        let left = |until: &Moment| seconds(*until, now);
         // An element at the end of its time may be gone here and still there, or the other way round.
-        let kept = sources.iter().all(|(source, until)| match sources_there.get(source) {
-            Some(expires) => (left(until) - expires).abs() <= DRIFT,
-            None => left(until) <= DRIFT,
-        });
-        let only = sources_there.iter().all(|(source, expires)| sources.contains_key(source) || *expires <= DRIFT);
-        Ok(rules_there == rules && uids_there == uids && kept && only)
+        let left = |source| sources.get(source).map_or(0, |until| seconds(*until, now));
+        let left_there = |source| sources_there.get(source).copied().unwrap_or(0);
+        let mut all = sources.keys().chain(sources_there.keys());
+        ours &= all.all(|source| (left(source) - left_there(source)).abs() <= DRIFT);
+        Ok(ours && uids_there.into_iter().eq(uids.into_iter().map(u64::from)))
     }
 
     /// The batch that replaces the table: integers, addresses and constants, nothing else.
@@ -132,70 +125,24 @@ impl Net {
             let of = sources.iter().filter(move |(source, _)| source.is_ipv4() == v4);
             list(of.map(|(source, until)| format!("{source} timeout {}s", seconds(*until, now))))
         };
-        // The rate stands at the set, so each address has a bucket of its own, and an address below it passes.
-        let rate = "flags timeout; limit rate over 30/minute burst 10 packets";
-        let (_, mark) = self.rules();
-        let mut text = format!(
-            "{REMOVE}table inet hikeshi {{\nset blocked {{ type uid; {} }}\n\
-             set slowed4 {{ type ipv4_addr; {rate}; {} }}\nset slowed6 {{ type ipv6_addr; {rate}; {} }}\n",
-            list(uids.iter().map(u32::to_string)),
-            timed(true),
-            timed(false)
-        );
-        for (head, rules) in self.chains() {
-            let _ = writeln!(text, "chain {head}");
-            for rule in rules {
-                let _ = writeln!(text, "{rule} comment \"{mark}\"");
-            }
-            text.push_str("}\n");
-        }
-        text.push_str("}\n");
-        text
+        let (table, ..) = self.table();
+        let table = table.replace("UIDS", &list(uids.iter().map(u32::to_string)));
+        REMOVE.to_owned() + &table.replace("SOURCES4", &timed(true)).replace("SOURCES6", &timed(false))
     }
 
-    /// How many rules there are, and the mark that each carries: another build or configuration has another mark.
-    fn rules(&self) -> (usize, String) {
-        let chains = self.chains();
-        let all =
-            chains.iter().flat_map(|(head, rules)| std::iter::once(&**head).chain(rules.iter().map(String::as_str)));
-        let all: String = all.map(|line| format!("{line}\n")).collect();
-        (chains.iter().map(|(_, rules)| rules.len()).sum(), format!("{:016x}", Hash::of(all.as_bytes()).low64()))
-    }
-
-    /// Chains by their first line, and their rules.
-    fn chains(&self) -> [(&'static str, Vec<String>); 3] {
+    /// The table without its elements, how many rules it has, and the mark that each of them carries: another build or
+    /// configuration has another one.
+    fn table(&self) -> (String, usize, String) {
         let family = |address: IpAddr| if address.is_ipv4() { "ip" } else { "ip6" };
-        // Our own sockets, without an owner, answer for the kernel: only what has a blocked owner goes on to `stopped`.
-        let output = vec!["meta skuid @blocked goto stopped".to_owned()];
-        let mut stopped = vec![
-            "oifname \"lo\" tcp dport { 25, 465, 587, 2525 } reject with tcp reset".to_owned(),
-            "oifname \"lo\" accept".to_owned(),
-            "tcp sport < 1024 accept".to_owned(),
-        ];
-        // Updates need names, and a site that waits for names stands still; so the resolvers answer, nobody else.
-        stopped.extend(self.resolvers().iter().map(|server| {
-            format!("{} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept", family(*server))
-        }));
-        stopped.extend(
-            self.config
-                .updates
-                .iter()
-                .map(|network| format!("{} daddr {network} tcp dport {{ 80, 443 }} accept", family(network.address()))),
-        );
-        stopped.push("meta l4proto tcp reject with tcp reset".to_owned());
-        stopped.push("reject with icmpx admin-prohibited".to_owned());
-        // The node speaks to itself through lo, whatever address it uses: never slowed down.
-        let mut input = vec!["iifname \"lo\" accept".to_owned()];
-        for (family, set) in [("ip", "slowed4"), ("ip6", "slowed6")] {
-            input.push(format!(
-                "tcp dport {{ 80, 443 }} tcp flags & (fin | syn | rst | ack) == syn {family} saddr @{set} drop"
-            ));
-        }
-        [
-            ("output { type filter hook output priority filter; policy accept;", output),
-            ("stopped {", stopped),
-            ("input { type filter hook input priority filter; policy accept;", input),
-        ]
+        let resolvers = self.resolvers().into_iter().map(|server| {
+            format!("{} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept MARK\n", family(server))
+        });
+        let updates = self.config.updates.iter().map(|network| {
+            format!("{} daddr {network} tcp dport {{ 80, 443 }} accept MARK\n", family(network.address()))
+        });
+        let table = TABLE.replace("OPEN\n", &resolvers.chain(updates).collect::<String>());
+        let mark = format!("{:016x}", Hash::of(table.as_bytes()).low64());
+        (table.replace("MARK", &format!("comment \"{mark}\"")), table.matches("MARK").count(), mark)
     }
 
     /// The node's resolvers as they are now, those on loopback left out. The file is root's.
@@ -212,6 +159,33 @@ impl Net {
 
 /// Removes the table whether it is there or not (`destroy` is younger than the nft of Debian 12).
 const REMOVE: &str = "add table inet hikeshi\ndelete table inet hikeshi\n";
+
+/// Our own sockets, without an owner, answer for the kernel: only what has a blocked owner goes on to `stopped`. Updates
+/// need names, and a site that waits for names stands still; so the resolvers answer, nobody else. The node speaks to
+/// itself through lo, whatever address it uses: never slowed down. The rate stands at the set, so each address has a
+/// bucket of its own, and an address below it passes.
+const TABLE: &str = r#"table inet hikeshi {
+set blocked { type uid; UIDS }
+set slowed4 { type ipv4_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES4 }
+set slowed6 { type ipv6_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES6 }
+chain output { type filter hook output priority filter; policy accept;
+meta skuid @blocked goto stopped MARK
+}
+chain stopped {
+oifname "lo" tcp dport { 25, 465, 587, 2525 } reject with tcp reset MARK
+oifname "lo" accept MARK
+tcp sport < 1024 accept MARK
+OPEN
+meta l4proto tcp reject with tcp reset MARK
+reject with icmpx admin-prohibited MARK
+}
+chain input { type filter hook input priority filter; policy accept;
+iifname "lo" accept MARK
+tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip saddr @slowed4 drop MARK
+tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip6 saddr @slowed6 drop MARK
+}
+}
+"#;
 
 /// Each source once, with the latest end, without those whose time is over.
 fn latest(sources: &[(IpAddr, Moment)], now: Moment) -> BTreeMap<IpAddr, Moment> {
@@ -243,47 +217,4 @@ fn run(arguments: &[&str], input: &str) -> Result<Option<String>, String> {
             why.lines().next().unwrap_or("no reason given")
         )),
     }
-}
-
-/// What `nft --json list table` prints (libnftables-json(5)), as far as we look at it.
-#[derive(Deserialize)]
-struct Listing {
-    nftables: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    table: Option<Table>,
-    set: Option<Set>,
-    rule: Option<Rule>,
-}
-
-#[derive(Deserialize)]
-struct Table {
-    flags: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Set {
-    #[serde(default)]
-    elem: Vec<Element>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Element {
-    Uid(u32),
-    Source { elem: Timed },
-    Foreign(IgnoredAny),
-}
-
-#[derive(Deserialize)]
-struct Timed {
-    val: IpAddr,
-    expires: i64,
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    comment: Option<String>,
 }

@@ -5,6 +5,8 @@
 //! `smtpd_data_restrictions` is the one that the usual `-o` lines of master.cf leave alone. HOLD concerns the whole
 //! message, goes on to the next restriction, and works at DATA.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::program::Program;
@@ -33,14 +35,6 @@ impl Table {
         }
     }
 
-    /// What that parameter means where main.cf does not set it, and must go on to mean after our entry.
-    pub fn default(self) -> &'static str {
-        match self {
-            Table::Local | Table::Sasl => "",
-            Table::Refused => "static:anyone",
-        }
-    }
-
     /// Where it is: beside the hold file.
     pub fn path(self, hold_file: &Path) -> PathBuf {
         let mut path = hold_file.as_os_str().to_owned();
@@ -56,6 +50,11 @@ impl Table {
     pub fn name(self, hold_file: &Path) -> String {
         let kind = if self == Table::Refused { "texthash" } else { "regexp" };
         format!("{kind}:{}", self.path(hold_file).display())
+    }
+
+    /// What stands between a key and the number of its incident.
+    pub fn action(self) -> &'static str {
+        if self == Table::Refused { "" } else { "HOLD " }
     }
 
     /// What its parameter begins with.
@@ -78,33 +77,49 @@ impl Table {
     }
 }
 
-/// One instance of Postfix, asked through its own programs.
+/// Parameters that are read as Postfix uses them, with `$name` expanded; those of our tables are read as written.
+const USED: [&str; 7] = [
+    "enable_long_queue_ids",
+    "mail_name",
+    "mail_version",
+    "myhostname",
+    "queue_directory",
+    "smtpd_proxy_filter",
+    "smtpd_sasl_auth_enable",
+];
+
+/// One instance of Postfix as it is configured at this moment: two runs of postconf(1), and two more when somebody asks
+/// for its doors, whatever number of restrictions is looked at.
 #[derive(Debug)]
 pub struct Postfix {
-    /// Folder of main.cf.
-    pub config_dir: String,
+    config_dir: String,
+    hold_file: PathBuf,
+    values: BTreeMap<String, String>,
+    doors: OnceCell<Result<(usize, Vec<String>), String>>,
 }
 
 impl Postfix {
-    /// A parameter of main.cf, or its default, with `$name` expanded.
-    pub fn parameter(&self, name: &str) -> Result<String, String> {
-        Ok(self.postconf(&["-x", "-h", name])?.lines().last().unwrap_or("").trim().to_owned())
+    /// Reads main.cf. `config_dir`: its folder; `hold_file`: our first table.
+    pub fn read(config_dir: &str, hold_file: &Path) -> Result<Postfix, String> {
+        let (config_dir, hold_file) = (config_dir.to_owned(), hold_file.to_owned());
+        let mut postfix = Postfix { config_dir, hold_file, values: BTreeMap::new(), doors: OnceCell::new() };
+        // Lines `name = value`, so that a warning between them is not taken for a value.
+        let used = postfix.must(Program::Postconf, &[&["-x"], &USED[..]].concat(), "")?;
+        let written = postfix.must(Program::Postconf, &Table::ALL.map(Table::parameter), "")?;
+        let pairs = used.lines().chain(written.lines()).filter_map(|line| line.split_once(" ="));
+        postfix.values = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        Ok(postfix)
     }
 
-    /// The same as written.
-    pub fn written(&self, name: &str) -> Result<String, String> {
-        Ok(self.postconf(&["-h", name])?.lines().last().unwrap_or("").trim().to_owned())
+    /// A parameter of main.cf, or its default; empty when this version of Postfix has none of that name.
+    pub fn value(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", String::as_str)
     }
 
-    /// The value of one key in a table, or what failed.
-    pub fn lookup(&self, key: &str, table: &str) -> Result<String, String> {
-        Ok(self.run(Program::Postmap, &["-q", key, table], "")?.1)
-    }
-
-    /// `key value` lines of those keys that a table has.
-    pub fn lookups(&self, keys: &[String], table: &str) -> Result<String, String> {
+    /// `key value` lines of those keys that a table of ours has.
+    pub fn lookups(&self, keys: &[String], table: Table) -> Result<String, String> {
         let input: String = keys.iter().map(|key| format!("{key}\n")).collect();
-        Ok(self.run(Program::Postmap, &["-q", "-", table], &input)?.1)
+        Ok(self.run(Program::Postmap, &["-q", "-", &table.name(&self.hold_file)], &input)?.1)
     }
 
     /// Runs one program of Postfix for this instance; success and what it printed.
@@ -112,51 +127,71 @@ impl Postfix {
         program.run(&[&["-c", self.config_dir.as_str()], arguments].concat(), input)
     }
 
-    /// What is wrong when a table of ours is not asked first; ends with what to do.
-    pub fn asks_first(&self, table: Table, hold_file: &Path) -> Result<(), String> {
-        let name = table.parameter();
-        if table.is_first(&self.written(name)?, hold_file) {
-            return Ok(());
+    /// The same, where failure is an error with the last line that it printed.
+    pub fn must(&self, program: Program, arguments: &[&str], input: &str) -> Result<String, String> {
+        match self.run(program, arguments, input)? {
+            (true, printed) => Ok(printed),
+            (false, printed) => {
+                let last = printed.trim().lines().last().unwrap_or("no message");
+                let last = model::evidence::printable(last.as_bytes(), 300);
+                Err(format!("{program:?} {}: {last}", arguments.join(" ")))
+            }
         }
-        let option = match table {
-            Table::Refused => "set [mail] can_refuse = true in hikeshi.toml and run `hikeshi setup`",
-            Table::Local | Table::Sasl => "`hikeshi setup` does it",
-        };
-        Err(format!(
-            "Postfix does not ask our table first; set {name} = {} … in {}/main.cf ({option})",
-            table.entry(hold_file),
-            self.config_dir
-        ))
     }
 
-    /// Services of master.cf that take passwords: how many, and those whose own `-o` options hide our SASL table,
-    /// each with what to do.
-    pub fn doors(&self, hold_file: &Path) -> Result<(usize, Vec<String>), String> {
-        let (services, overrides) = (self.postconf(&["-M"])?, self.postconf(&["-P"])?);
-        let main = [self.parameter("smtpd_sasl_auth_enable")?, self.parameter("smtpd_proxy_filter")?];
-        let (mut doors, mut hidden) = (0, Vec::new());
+    /// What is wrong when a table of ours is not asked first for all mail that it is about; ends with what to do.
+    pub fn asks(&self, table: Table) -> Result<(), String> {
+        if table == Table::Sasl && self.doors()?.0 == 0 {
+            return Ok(()); // nobody hands in with a password
+        }
+        let (name, entry) = (table.parameter(), table.entry(&self.hold_file));
+        if !table.is_first(self.value(name), &self.hold_file) {
+            return Err(format!(
+                "Postfix does not ask our table first; set {name} = {entry} … in {}/main.cf (`hikeshi setup` does it; to refuse mail, with [mail] can_refuse = true in hikeshi.toml)",
+                self.config_dir
+            ));
+        }
+        let path = table.path(&self.hold_file);
+        match table {
+            Table::Local => Ok(()),
+            Table::Sasl => self.doors()?.1.first().map_or(Ok(()), |why| Err(why.clone())),
+            Table::Refused => {
+                let reachable = crate::actor::reachable(&path, "postdrop of a tenant");
+                reachable.map_err(|e| format!("{}: {e}", path.display()))
+            }
+        }
+    }
+
+    /// Services of master.cf that take passwords: how many, and what hides our SASL table from one of them, each with
+    /// what to do. Read once.
+    pub fn doors(&self) -> Result<&(usize, Vec<String>), String> {
+        self.doors.get_or_init(|| self.read_doors()).as_ref().map_err(String::clone)
+    }
+
+    fn read_doors(&self) -> Result<(usize, Vec<String>), String> {
+        let [services, overrides] = ["-M", "-P"].map(|what| self.must(Program::Postconf, &[what], ""));
+        let (services, overrides) = (services?, overrides?);
+        let (mut doors, mut hidden, entry) = (0, Vec::new(), Table::Sasl.entry(&self.hold_file));
         for service in services.lines() {
             let fields: Vec<&str> = service.split_whitespace().take(8).collect();
             let [name, kind, .., "smtpd"] = fields[..] else { continue };
             let own = |parameter: &str| {
                 let line = format!("{name}/{kind}/{parameter} =");
-                overrides.lines().find_map(|l| l.strip_prefix(&line)).map(|value| value.trim().to_owned())
+                overrides.lines().find_map(|l| l.strip_prefix(&line)).map(str::trim)
             };
-            let sasl = own("smtpd_sasl_auth_enable").unwrap_or_else(|| main[0].clone());
-            if matches!(sasl.as_str(), "no" | "") {
+            let value = |parameter| own(parameter).unwrap_or_else(|| self.value(parameter));
+            if matches!(value("smtpd_sasl_auth_enable"), "no" | "") {
                 continue;
             }
             doors += 1;
-            let entry = Table::Sasl.entry(hold_file);
-            if let Some(value) = own(Table::Sasl.parameter()).filter(|value| !Table::Sasl.is_first(value, hold_file)) {
+            if let Some(value) = own(Table::Sasl.parameter()).filter(|v| !Table::Sasl.is_first(v, &self.hold_file)) {
                 hidden.push(format!(
                     "service {name} of master.cf sets smtpd_data_restrictions = {value} for itself and so hides our table; take that `-o` out, or write -o {{ smtpd_data_restrictions = {entry}, … }}"
                 ));
             }
             // A proxy filter has taken the message before Postfix could hold it (access(5), SMTPD_PROXY_README).
-            if let Some(filter) =
-                Some(own("smtpd_proxy_filter").unwrap_or_else(|| main[1].clone())).filter(|f| !f.is_empty())
-            {
+            let filter = value("smtpd_proxy_filter");
+            if !filter.is_empty() {
                 hidden.push(format!(
                     "service {name} of master.cf hands mail to smtpd_proxy_filter = {filter}, where HOLD is not possible; use content_filter or a milter there, or block the login instead"
                 ));
@@ -164,18 +199,6 @@ impl Postfix {
         }
         Ok((doors, hidden))
     }
-
-    fn postconf(&self, arguments: &[&str]) -> Result<String, String> {
-        match self.run(Program::Postconf, arguments, "")? {
-            (true, printed) => Ok(printed),
-            (false, printed) => Err(format!("postconf {}: {}", arguments.join(" "), last_line(&printed))),
-        }
-    }
-}
-
-/// The last line that a program printed, safe to show.
-pub fn last_line(printed: &str) -> String {
-    model::evidence::printable(printed.trim().lines().last().unwrap_or("no message").as_bytes(), 300)
 }
 
 #[cfg(test)]

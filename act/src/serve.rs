@@ -22,31 +22,20 @@ const SEND_MAX: Duration = Duration::from_secs(5);
 pub fn serve(
     listener: &Listener,
     actor: &mut Actor,
-    hands: Option<Connection>,
+    mut hands: Option<Connection>,
     mut go_on: impl FnMut() -> bool,
 ) -> io::Result<()> {
     let mut core: Option<Connection> = None;
-    let mut hands = hands;
     while go_on() {
-        let mut fds = vec![listener.as_fd()];
-        fds.extend(hands.as_ref().map(AsFd::as_fd));
-        fds.extend(core.as_ref().map(AsFd::as_fd));
-        let ready = wait_readable(&fds, TICK)?;
-        let (mut from_hands, mut from_core) = (false, false);
-        let mut rest = ready[1..].iter().copied();
-        if hands.is_some() {
-            from_hands = rest.next().unwrap_or(false);
+        let fds = [Some(listener.as_fd()), hands.as_ref().map(AsFd::as_fd), core.as_ref().map(AsFd::as_fd)];
+        let [knocks, from_hands, from_core] = wait_readable(fds, TICK)?;
+        if from_hands {
+            hands = hands.filter(|socket| receive(socket, actor));
         }
-        if core.is_some() {
-            from_core = rest.next().unwrap_or(false);
+        if from_core {
+            core = core.filter(|socket| answer(socket, actor).is_ok());
         }
-        if from_hands && let Some(socket) = &hands {
-            hands = receive(socket, actor).then_some(hands).flatten();
-        }
-        if from_core && let Some(socket) = &core {
-            core = answer(socket, actor).is_ok().then_some(core).flatten();
-        }
-        if ready[0] {
+        if knocks {
             core = welcome(listener, actor).or(core);
         }
         actor.tick();
@@ -63,20 +52,15 @@ fn welcome(listener: &Listener, actor: &Actor) -> Option<Connection> {
 }
 
 fn answer(socket: &Connection, actor: &mut Actor) -> io::Result<()> {
-    let (packet, fds): (ToAct, _) = socket.recv_value()?;
-    drop(fds);
+    let (packet, _): (ToAct, _) = socket.recv_value()?;
     let answers: Vec<FromAct> = actor.handle(packet);
     answers.iter().try_for_each(|answer| socket.send_value(answer))
 }
 
 fn receive(socket: &Connection, actor: &Actor) -> bool {
-    match socket.recv(&mut [0; 64]) {
-        Ok((_, fds)) => {
-            for fd in fds {
-                actor.hands().add(fd); // one that is no living process is dropped there
-            }
-            true
-        }
-        Err(_) => false,
+    let Ok((_, fds)) = socket.recv(&mut [0; 64]) else { return false };
+    for fd in fds {
+        actor.hands().add(fd); // one that is no living process is dropped there
     }
+    true
 }

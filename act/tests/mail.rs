@@ -4,6 +4,7 @@
 //! Needs a running Postfix instance that tenants may use and whose mail goes to a sink (the test bed). Its folder,
 //! with `etc/postfix`, `log/mail.log` and `spool/postfix`, is given in `HK_BED`, two tenant uids in `HK_BED_UIDS`.
 
+mod netns;
 mod node;
 
 use std::io::{BufRead, BufReader, Write};
@@ -627,4 +628,79 @@ fn refused_mail_ends_sendmail_with_75_for_this_account_alone() {
     tool("postconf", &bed.config, &["-e", "authorized_submit_users=static:anyone"]);
     let why = failed(actor.handle(impose(9, &who, &restriction(9, 0, Measure::RefuseMail), &[])));
     assert!(matches!(&why, Failure::Error(text) if text.contains("can_refuse = true")), "{why}");
+}
+
+#[test]
+fn a_list_of_a_hundred_restrictions_starts_as_many_programs_as_a_list_of_six() {
+    if !netns::inside("a_list_of_a_hundred_restrictions_starts_as_many_programs_as_a_list_of_six") {
+        return;
+    }
+    netns::run("/usr/sbin/ip", &["link", "set", "lo", "up"]); // Postfix's programs look for addresses
+    let mut node = Node::new();
+    let folder = node.folder.path().to_owned();
+    let hold_file = folder.join("hold/table");
+    std::fs::create_dir(folder.join("hold")).unwrap();
+    open_to_all(&folder.join("hold"));
+    if !node::postfix::configure(&folder, &hold_file) {
+        return skipped("no Postfix is installed");
+    }
+    node.config.postfix =
+        Some(PostfixConfig { config_dir: Some(folder.join("postfix")), hold_file: hold_file.clone() });
+    node.config.net = Some(act::NetConfig { updates: vec![], never: vec![], resolv_conf: "/dev/null".into() });
+    node.config.budgets = act::Budgets { accounts_per_hour: 1000, accounts_per_day: 1000 };
+    let started = counted(&folder);
+    let mut actor = node.open();
+    let mut of_orders = std::collections::BTreeSet::new();
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for serial in 0..100u16 {
+        let measure = match serial % 6 {
+            0 => hold(vec![]),
+            1 => of(mailbox(&format!("box{serial}@example.jp"))),
+            2 => of(whole(&format!("shop{serial}.jp"))),
+            3 => Measure::RefuseMail,
+            4 => Measure::BlockOutbound,
+            _ => Measure::ThrottleSource { sources: vec!["192.0.2.7".parse().unwrap()] },
+        };
+        let who = account(&format!("user{serial}"), 20_400 + u32::from(serial));
+        started();
+        done(actor.handle(impose(u64::from(serial), &who, &restriction(serial, 0, measure), &[])));
+        of_orders.insert((serial % 6, started()));
+        if serial == 5 {
+            assert!(in_force(&mut actor).iter().all(|(_, holds, _)| *holds));
+            few = started();
+        }
+    }
+    assert!(in_force(&mut actor).iter().all(|(_, holds, _)| *holds));
+    many.append(&mut started());
+    assert_eq!(many, few);
+    assert_eq!(many, ["nft", "postconf", "postconf", "postconf", "postconf"]);
+    assert_eq!(of_orders.len(), 6, "an order starts the same programs whatever is in force: {of_orders:?}");
+    assert!(of_orders.iter().all(|(_, programs)| programs.len() <= 16), "{of_orders:?}");
+    // The naive twin asks for each restriction.
+    let config = folder.join("postfix");
+    (0..100).for_each(|_| drop(act::postfix::Postfix::read(config.to_str().unwrap(), &hold_file).unwrap()));
+    assert_eq!(started().len(), 200);
+}
+
+/// Puts a counter before each program that mail and filter need, in our own view of the file system; what was started
+/// since the last call, in order of the names.
+fn counted(folder: &Path) -> impl Fn() -> Vec<String> + use<> {
+    let log = folder.join("started");
+    for name in ["postconf", "postmap", "postfix", "postsuper", "nft"] {
+        let (program, real, counter) =
+            (Path::new("/usr/sbin").join(name), folder.join(format!("{name}-real")), folder.join(name));
+        let counter = counter.with_extension("sh");
+        std::fs::copy(&program, &real).unwrap();
+        let text = format!("#!/bin/sh\necho {name} >>{}\nexec {} \"$@\"\n", log.display(), real.display());
+        std::fs::write(&counter, text).unwrap();
+        std::fs::set_permissions(&counter, PermissionsExt::from_mode(0o755)).unwrap();
+        netns::run("/usr/bin/mount", &["--bind", counter.to_str().unwrap(), program.to_str().unwrap()]);
+    }
+    move || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let _ = std::fs::remove_file(&log);
+        let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
 }

@@ -14,7 +14,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use act::postfix::Table;
 use act::{Actor, MailDeny, NetConfig, PostfixConfig, SshDeny};
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
 use model::{
@@ -334,25 +333,13 @@ fn traced(naive: bool) -> Option<(Vec<Started>, BTreeSet<String>, PathBuf, tempf
 
 /// A Postfix that is asked and never started, with one message that waits.
 fn postfix(folder: &Path) {
-    let Some(user) = user("postfix") else { return };
-    let (show, hold) = (folder.display(), folder.join("hold/table"));
-    for queue in ["hold", "incoming", "active", "deferred", "maildrop", "pid"] {
-        std::fs::create_dir_all(folder.join("spool").join(queue)).unwrap();
-        chown(folder.join("spool").join(queue), Some(user), None).unwrap();
+    if !node::postfix::configure(folder, &folder.join("hold/table")) {
+        return;
     }
-    std::fs::create_dir(folder.join("postfix")).unwrap();
-    Table::ALL.iter().for_each(|table| std::fs::write(table.path(&hold), "").unwrap());
-    let ours: String = Table::ALL.map(|table| format!("{} = {}\n", table.parameter(), table.entry(&hold))).concat();
-    let main = format!(
-        "compatibility_level = 3.6\nqueue_directory = {show}/spool\ndata_directory = {show}/spool\n\
-         enable_long_queue_ids = yes\nhash_queue_names = incoming\nsmtpd_sasl_auth_enable = yes\nmyhostname = web01.test\n{ours}"
-    );
-    std::fs::write(folder.join("postfix/main.cf"), main).unwrap();
-    std::fs::write(folder.join("postfix/master.cf"), "smtp inet n - n - - smtpd\n").unwrap();
     let file = folder.join("spool/deferred/new");
     std::fs::write(&file, "").unwrap();
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o700)).unwrap();
-    chown(&file, Some(user), None).unwrap();
+    chown(&file, Some(folder.join("spool/deferred").metadata().unwrap().uid()), None).unwrap();
     // A long id says the inode of its file, in base 51 (QueueId::file).
     let signs = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxy";
     let (mut inode, mut digits) = (file.metadata().unwrap().ino(), Vec::new());
@@ -371,11 +358,6 @@ fn waiting(folder: &Path) -> Vec<QueueId> {
         std::fs::rename(held.path(), folder.join("spool/deferred").join(held.file_name())).unwrap();
     }
     list("deferred").map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
-}
-
-fn user(name: &str) -> Option<u32> {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    users.lines().find_map(|line| line.strip_prefix(&format!("{name}:x:"))?.split(':').next()?.parse().ok())
 }
 
 /// Configurations of sshd and Dovecot, and the lists that they read.

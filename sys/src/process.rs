@@ -80,7 +80,7 @@ impl Process {
             if left.is_zero() {
                 return false;
             }
-            let _ = crate::socket::wait_readable(&[self.pidfd.as_fd()], left);
+            let _ = crate::socket::wait_readable([Some(self.pidfd.as_fd())], left);
         }
         true
     }
@@ -149,7 +149,7 @@ impl Process {
 /// Whether the process of this pidfd has not ended.
 pub fn is_alive(pidfd: BorrowedFd<'_>) -> bool {
     // A pidfd becomes readable when the process ends, also before anybody reaped it.
-    crate::socket::wait_readable(&[pidfd], std::time::Duration::ZERO).is_ok_and(|ready| !ready[0])
+    crate::socket::wait_readable([Some(pidfd)], std::time::Duration::ZERO).is_ok_and(|ready| !ready[0])
 }
 
 /// The pid behind a pidfd (`Pid:` of `/proc/self/fdinfo`); `NotFound` when it ended, `InvalidInput` when the

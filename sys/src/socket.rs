@@ -242,16 +242,19 @@ impl AsFd for Connection {
     }
 }
 
-/// Waits until one of `fds` can be read (or is at its end); which ones, in order. None after `wait`.
-pub fn wait_readable(fds: &[BorrowedFd<'_>], wait: Duration) -> io::Result<Vec<bool>> {
+/// Waits until one of `fds` can be read (or is at its end); which ones, in order. None after `wait`, nor where no
+/// descriptor is.
+pub fn wait_readable<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], wait: Duration) -> io::Result<[bool; N]> {
     use rustix::event::{PollFd, PollFlags, poll};
-    let mut polled: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    let there = fds.iter().flatten();
+    let mut polled: Vec<PollFd<'_>> = there.map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     let wait = rustix::event::Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
     match poll(&mut polled, Some(&wait)) {
-        Ok(_) => Ok(polled.iter().map(|p| !p.revents().is_empty()).collect()),
-        Err(rustix::io::Errno::INTR) => Ok(vec![false; fds.len()]),
-        Err(e) => Err(e.into()),
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(e) => return Err(e.into()),
     }
+    let mut ready = polled.iter().map(|p| !p.revents().is_empty());
+    Ok(fds.map(|fd| fd.is_some() && ready.next() == Some(true)))
 }
 
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
@@ -266,6 +269,16 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_be_read_is_told_in_order_and_a_missing_descriptor_is_never() {
+        let (one, other) = Connection::pair().unwrap();
+        let wait = |fds| wait_readable(fds, Duration::ZERO).unwrap();
+        assert_eq!(wait([Some(one.as_fd()), None, Some(other.as_fd())]), [false, false, false]);
+        one.send(b"x").unwrap();
+        assert_eq!(wait([None, Some(other.as_fd()), Some(one.as_fd())]), [false, true, false]);
+        assert_eq!(wait([Some(one.as_fd()), None, Some(other.as_fd())]), [false, false, true]);
+    }
 
     #[test]
     fn a_value_and_its_descriptors_arrive_together() {

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod aside;
+pub mod postfix;
 pub mod server;
 
 use std::os::unix::fs::PermissionsExt;

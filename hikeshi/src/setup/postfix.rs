@@ -86,7 +86,7 @@ pub fn install(dir: &Path, hold_file: &Path, tables: &[Table]) -> Result<Option<
         }
         let ours = table.entry(hold_file);
         let rest = without(&old, &ours);
-        let rest = if rest.is_empty() { table.default().to_owned() } else { rest };
+        let rest = if rest.is_empty() { default(*table).to_owned() } else { rest };
         let value = if rest.is_empty() { ours } else { format!("{ours}, {rest}") };
         after.insert(table.parameter().to_owned(), value);
     }
@@ -103,15 +103,23 @@ pub fn removal(dir: &Path, hold_file: &Path, recorded: Option<&Before>) -> Resul
         let rest = without(now, &ours);
         let was = recorded.and_then(|recorded| recorded.values.get(name));
         // Back to exactly what was stored, unless somebody changed the rest since.
-        let meant = was.map_or(table.default(), String::as_str);
+        let meant = was.map_or(default(table), String::as_str);
         match was {
             Some(was) if without(meant, &ours) == rest => after.insert(name.to_owned(), was.clone()),
-            None if rest == table.default() => after.remove(name),
+            None if rest == default(table) => after.remove(name),
             _ if rest.is_empty() => after.remove(name),
             _ => after.insert(name.to_owned(), rest),
         };
     }
     Ok(Some(Change { before, after }).filter(|change| change.lines().next().is_some()))
+}
+
+/// What a table's parameter means where main.cf does not set it, and must go on to mean after our entry.
+fn default(table: Table) -> &'static str {
+    match table {
+        Table::Local | Table::Sasl => "",
+        Table::Refused => "static:anyone",
+    }
 }
 
 fn without(list: &str, table: &str) -> String {
@@ -159,13 +167,13 @@ pub fn reload(dir: &Path) -> Result<bool, String> {
 
 /// The tables that this Postfix can ask, and what an operator should know about it.
 pub fn tables(dir: &Path, hold_file: &Path, can_refuse: bool) -> Result<(Vec<Table>, Vec<String>), String> {
-    let postfix = Postfix { config_dir: dir.display().to_string() };
+    let postfix = Postfix::read(&dir.display().to_string(), hold_file)?;
     let (mut tables, mut notes) = (vec![Table::Local], Vec::new());
-    let version = postfix.parameter("mail_version")?;
+    let version = postfix.value("mail_version");
     match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(3..) => {
             tables.push(Table::Sasl);
-            let hidden = postfix.doors(hold_file).map_or_else(|e| vec![e], |(_, hidden)| hidden);
+            let hidden = postfix.doors().map_or_else(|e| vec![e], |(_, hidden)| hidden.clone());
             notes.extend(hidden.into_iter().map(|why| format!("one mailbox cannot be held: {why}")));
         }
         _ => notes.push(format!("Postfix {version} is older than 3.0: mail of one mailbox cannot be held here")),
@@ -177,7 +185,7 @@ pub fn tables(dir: &Path, hold_file: &Path, can_refuse: bool) -> Result<(Vec<Tab
         Ok(()) => tables.push(Table::Refused),
         Err(e) => notes.push(format!("[mail] can_refuse is left out: {e}, then run setup again")),
     }
-    if postfix.parameter("enable_long_queue_ids")? != "yes" {
+    if postfix.value("enable_long_queue_ids") != "yes" {
         notes.push(format!(
             "Postfix reuses short queue ids within minutes, so Hikeshi cannot hold single messages by id. \
              Recommended: postconf -c {} -e enable_long_queue_ids=yes, then postfix reload",
