@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -73,16 +74,8 @@ impl Process {
     }
 
     /// Waits until it has ended; false when it has not after `wait`.
-    pub fn wait_end(&self, wait: std::time::Duration) -> bool {
-        let until = std::time::Instant::now() + wait;
-        while self.is_alive() {
-            let left = until.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let _ = crate::socket::wait_readable(&[self.pidfd.as_fd()], left);
-        }
-        true
+    pub fn wait_end(&self, wait: Duration) -> bool {
+        wait_end(self.pidfd.as_fd(), wait)
     }
 
     /// Reads the identity; `NotFound` when it ended meanwhile.
@@ -146,10 +139,23 @@ impl Process {
     }
 }
 
+/// Waits until the process of this pidfd has ended; false when it has not after `wait`.
+pub fn wait_end(pidfd: BorrowedFd<'_>, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    while is_alive(pidfd) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let _ = crate::socket::wait_readable(&[pidfd], left);
+    }
+    true
+}
+
 /// Whether the process of this pidfd has not ended.
 pub fn is_alive(pidfd: BorrowedFd<'_>) -> bool {
     // A pidfd becomes readable when the process ends, also before anybody reaped it.
-    crate::socket::wait_readable(&[pidfd], std::time::Duration::ZERO).is_ok_and(|ready| !ready[0])
+    crate::socket::wait_readable(&[pidfd], Duration::ZERO).is_ok_and(|ready| !ready[0])
 }
 
 /// The pid behind a pidfd (`Pid:` of `/proc/self/fdinfo`); `NotFound` when it ended, `InvalidInput` when the
