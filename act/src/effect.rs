@@ -13,7 +13,7 @@ use model::{
 };
 
 use crate::actor::{Actor, Order};
-use crate::files::Moved;
+use crate::files::Set;
 use crate::freeze::{Ice, Pack};
 use crate::gate::{self, Answer};
 use crate::journal::{Effect, Held, Means, Record, Standing};
@@ -87,7 +87,7 @@ impl Actor {
     fn set_aside(&self, id: RestrictionId, files: &[FileRef]) -> Result<Option<Effect>, Failure> {
         match self.book().held.get(&id) {
             Some(Held { effect: effect @ Effect::Files(_, moved), .. }) => {
-                match moved.iter().map(Moved::file).eq(files) {
+                match moved.iter().map(|moved| &moved.file).eq(files) {
                     true => Ok(Some(effect.clone())),
                     false => Err(Failure::Error(format!(
                         "{id} holds other files; order these as a restriction of their own"
@@ -127,7 +127,7 @@ impl Actor {
                 }
             }
             Effect::Freeze(..) => return self.freeze(held),
-            Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
+            Effect::Files(home, moved) => self.files.apply(&Set { id, account, home, moved }, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
@@ -211,7 +211,7 @@ impl Actor {
             Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
             Effect::Files(home, moved) => {
                 let sealed = held.standing != Standing::Imposing;
-                let (what, kept) = self.files.take_back(account, id, (home, moved), sealed, &mut self.steps)?;
+                let (what, kept) = self.files.take_back(&Set { id, account, home, moved }, sealed, &mut self.steps)?;
                 if kept > 0 {
                     // As after a lift for good: out of force, in the book, and a later lift gives them back.
                     self.write(Record::Lifting(id, held.intent, held.link, true)).map_err(|e| e.to_string())?;
@@ -286,7 +286,7 @@ impl Actor {
                     Err(why) => (false, why),
                 }
             }
-            Effect::Files(_, moved) => self.files.look(held.restriction.id, moved),
+            Effect::Files(home, moved) => self.files.look(&Set { id: held.restriction.id, account, home, moved }),
             Effect::Cron(splice) => self.cron.look(account, splice),
             Effect::Sessions(_) => (true, "everyone was signed out once".into()),
             Effect::Logins(_) => {
@@ -361,7 +361,7 @@ impl Actor {
                 Ok(vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))])
             }
             Effect::Files(home, moved) => {
-                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file().path)).collect())
+                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file.path)).collect())
             }
             Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
             Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),

@@ -12,7 +12,7 @@ use model::{AccountRef, Failure, FilePath, FileRef, Hash, RestrictionId};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
-use sys::file::{self, Facts, Found};
+use sys::file::{self, Facts, Found, Place};
 
 use crate::config::{Reach, Steps};
 
@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// inodes are those of its file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    file: FileRef,
+    /// As it was judged.
+    pub file: FileRef,
     /// The quarantine folder.
     shelf: PathBuf,
     /// The folder from which it was taken, before that.
@@ -41,10 +42,6 @@ pub struct Moved {
 }
 
 impl Moved {
-    pub fn file(&self) -> &FileRef {
-        &self.file
-    }
-
     /// Whether somebody changed more than the name of it, as far as one sees without reading. In quarantine it is
     /// root's and sealed, or half so after a death.
     fn altered(&self, is: &Facts) -> bool {
@@ -62,17 +59,20 @@ enum Given {
     Kept(String),
 }
 
-/// Where a file lies: the folder, what it is, the file's name.
-struct Place<'p> {
-    dir: Dir,
-    is: Facts,
-    name: &'p [u8],
+/// The files of one restriction.
+#[derive(Clone, Copy)]
+pub struct Set<'a> {
+    pub id: RestrictionId,
+    pub account: &'a AccountRef,
+    pub home: &'a str,
+    pub moved: &'a [Moved],
 }
 
-impl Place<'_> {
-    fn of<'p>(home: &Dir, path: &'p FilePath) -> io::Result<Place<'p>> {
-        let (dir, name) = home.parent(path.bytes())?;
-        Ok(Place { is: Facts::of(&dir)?, dir, name })
+impl<'a> Set<'a> {
+    /// Each file, and what it is called in quarantine.
+    fn each(&self) -> impl Iterator<Item = (String, &'a Moved)> + use<'a> {
+        let RestrictionId { incident, ordinal } = self.id;
+        self.moved.iter().enumerate().map(move |(index, moved)| (format!("{incident}.{ordinal}.{index}"), moved))
     }
 }
 
@@ -139,48 +139,31 @@ impl Files {
     }
 
     /// Moves the files; may be repeated. After an error some may have been moved: take them back.
-    pub fn apply(
-        &self,
-        account: &AccountRef,
-        id: RestrictionId,
-        home: &str,
-        moved: &[Moved],
-        steps: &mut Steps,
-    ) -> Result<(), Failure> {
-        let root = self.home(account, home).map_err(Failure::Guard)?;
-        for (index, one) in moved.iter().enumerate() {
-            self.set_aside(account, &root, &name_of(id, index), one, steps)?;
-        }
-        self.sync(moved).map_err(|e| Failure::Error(format!("{e}; check the disk")))
+    pub fn apply(&self, set: &Set<'_>, steps: &mut Steps) -> Result<(), Failure> {
+        let home = self.home(set.account, set.home).map_err(Failure::Guard)?;
+        set.each().try_for_each(|(name, one)| self.set_aside(set.account, &home, &name, one, steps))?;
+        self.sync(set.moved).map_err(|e| Failure::Error(format!("{e}; check the disk")))
     }
 
     /// Gives the files back, each as far as that is possible without a guess; may be repeated. What happened, and how
     /// many stay in quarantine because their place is taken, gone, or they were changed: for those it is over.
     ///
     /// `sealed`: they were in force, so their content must be what was judged. If not, nothing may stay.
-    pub fn take_back(
-        &self,
-        account: &AccountRef,
-        id: RestrictionId,
-        (home, moved): (&str, &[Moved]),
-        sealed: bool,
-        steps: &mut Steps,
-    ) -> Result<(String, usize), String> {
+    pub fn take_back(&self, set: &Set<'_>, sealed: bool, steps: &mut Steps) -> Result<(String, usize), String> {
         let (mut back, mut kept, mut errors, mut patience) = (0, Vec::new(), Vec::new(), PATIENCE);
-        for (index, one) in moved.iter().enumerate() {
-            let name = name_of(id, index);
-            match self.give_back(account, home, &name, (one, sealed), (&mut patience, &mut *steps)) {
+        for (name, one) in set.each() {
+            match self.give_back(set, &name, (one, sealed), (&mut patience, &mut *steps)) {
                 Ok(Given::Back) => back += 1,
                 Ok(Given::NotAside) => {}
                 Ok(Given::Kept(why)) if sealed => kept.push(why),
                 Ok(Given::Kept(why)) | Err(why) => errors.push(why),
             }
         }
-        self.sync(moved)?;
+        self.sync(set.moved)?;
         if !errors.is_empty() {
             return Err(few(&errors));
         }
-        let absent = match moved.len() - back - kept.len() {
+        let absent = match set.moved.len() - back - kept.len() {
             0 => String::new(),
             absent => format!("; {absent} were not set aside"),
         };
@@ -192,20 +175,15 @@ impl Files {
     }
 
     /// Whether each file is where we put it; its content is read again only when it is given back.
-    pub fn look(&self, id: RestrictionId, moved: &[Moved]) -> (bool, String) {
+    pub fn look(&self, set: &Set<'_>) -> (bool, String) {
         let (mut there, mut odd) = (0, 0);
-        for (index, one) in moved.iter().enumerate() {
+        for (name, one) in set.each() {
             let Ok(shelf) = self.shelf(one) else { continue };
-            let Ok(Some(Found { is, .. })) = shelf.holds(&name_of(id, index), one) else { continue };
-            // Who had it open can link it back: then it lies in two places, and is not set aside at all.
+            let Ok(Some(Found { is, .. })) = shelf.holds(&name, one) else { continue };
+            // Where fs.protected_hardlinks is 0, who had it open can link it back: then it is not set aside at all.
             if is.links > one.was.links {
-                return (
-                    false,
-                    format!(
-                        "{} was linked back by a process that has it open; freeze the account's processes, then order this again",
-                        one.file.path
-                    ),
-                );
+                let next = "freeze the account's processes, then order this again";
+                return (false, format!("{} was linked back by a process that has it open; {next}", one.file.path));
             }
             there += 1;
             odd += usize::from(one.altered(&is) || is.modified_ns != one.was.modified_ns);
@@ -214,18 +192,18 @@ impl Files {
             0 => String::new(),
             odd => format!("; {odd} of them changed by a process that has it open: freeze the account's processes"),
         };
-        (there == moved.len(), format!("{there} of {} files set aside{odd}", moved.len()))
+        let all = set.moved.len();
+        (there == all, format!("{there} of {all} files set aside{odd}"))
     }
 
     /// Deletes what is set aside, from the quarantine folder and by inode; may be repeated.
-    pub fn purge(&self, id: RestrictionId, moved: &[Moved]) -> Result<(), String> {
-        for (index, one) in moved.iter().enumerate() {
-            let (shelf, name) = (self.shelf(one)?, name_of(id, index));
-            if shelf.holds(&name, one).map_err(|e| format!("{}: {e}", shelf.full(&name)))?.is_some() {
-                file::unlink(&shelf.dir, name.as_bytes()).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
-            }
+    pub fn purge(&self, set: &Set<'_>) -> Result<(), String> {
+        for (name, one) in set.each() {
+            let shelf = self.shelf(one)?;
+            let delete = |found: Option<Found>| found.map_or(Ok(()), |_| file::unlink(&shelf.dir, name.as_bytes()));
+            shelf.holds(&name, one).and_then(delete).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
         }
-        self.sync(moved)
+        self.sync(set.moved)
     }
 
     fn set_aside(
@@ -260,12 +238,9 @@ impl Files {
         })?;
         steps("impose: one file moved");
         // It is ours to seal only if it is what was judged in every way.
-        let judged = |it: &Found| {
-            let Facts { size, uid, gid, mode, .. } = moved.was;
-            it.is.same(&found.is) && (it.is.size, it.is.uid, it.is.gid, it.is.mode) == (size, uid, gid, mode)
-        };
-        let arrived =
-            Found::hold(&shelf.dir, new.as_bytes()).ok().flatten().filter(|it| it.is.links == 1 && judged(it));
+        let key = |it: &Facts| (it.ino, it.links, it.size, it.uid, it.gid, it.mode);
+        let arrived = Found::hold(&shelf.dir, new.as_bytes()).ok().flatten();
+        let arrived = arrived.filter(|it| it.is.same(&found.is) && key(&it.is) == key(&moved.was));
         let verified = match &arrived {
             Some(it) => self.verify(it, moved, steps),
             None => Err(changed(path)),
@@ -305,8 +280,7 @@ impl Files {
 
     fn give_back(
         &self,
-        account: &AccountRef,
-        home: &str,
+        set: &Set<'_>,
         name: &str,
         (moved, sealed): (&Moved, bool),
         (patience, steps): (&mut Duration, &mut Steps),
@@ -317,19 +291,19 @@ impl Files {
         let kept = |why: String| Ok(Given::Kept(format!("{why}, kept as {full}")));
         let taken = || format!("another {path} is there now and is not overwritten: rename it");
         let Some(found) = Found::hold(&shelf.dir, name.as_bytes()).map_err(failed)? else { return Ok(Given::NotAside) };
-        let root = self.home(account, home)?;
-        let place = Place::of(&root, path).ok();
+        let home = self.home(set.account, set.home)?;
+        let place = Place::below(&home, path.bytes()).ok();
         let place = place.filter(|place| (place.is.dev, place.is.ino) == (shelf.is.dev, moved.folder.ino));
         if found.is.ino != moved.file.ino {
             // Exchanged at the moment of the move, and death before it was put back: it is not ours to keep.
-            shelf.put_back(name, place.as_ref(), &root)?;
+            shelf.put_back(name, place.as_ref(), &home)?;
             return Ok(Given::NotAside);
         }
         let Some(place) = place else {
             return kept(format!("the folder of {path} is another one now or gone: give it back by hand"));
         };
         // Whether its name leads to it again: before a death, or before the child was ended.
-        let linked = || Found::hold(&place.dir, place.name).map(|there| there.map(|there| there.is.same(&found.is)));
+        let linked = || Ok::<_, io::Error>(place.hold()?.map(|there| there.is.same(&found.is)));
         let before = linked().map_err(failed)?;
         if before == Some(false) {
             return kept(taken());
@@ -344,8 +318,8 @@ impl Files {
         steps("lift: one file unsealed");
         if before.is_none() {
             // Its own group would do, but with the folder's a folder keeps its set-group-id.
-            let gid = if moved.folder.gid == 0 { account.uid } else { moved.folder.gid };
-            let user = self.within.is_none().then_some((account.uid, gid));
+            let gid = if moved.folder.gid == 0 { set.account.uid } else { moved.folder.gid };
+            let user = self.within.is_none().then_some((set.account.uid, gid));
             let done = found.link_as(&place.dir, place.name, user, patience);
             if let (Err(e), there) = (done, linked().unwrap_or_default())
                 && there != Some(true)
@@ -413,53 +387,37 @@ impl Shelf {
     }
 }
 
-/// What a file of this restriction is called in quarantine.
-fn name_of(id: RestrictionId, index: usize) -> String {
-    format!("{}.{}.{index}", id.incident, id.ordinal)
-}
-
 /// The file that was judged, if it is still there and may be moved at all, and its place; its content is not read here.
 fn judge<'p>(account: &AccountRef, home: &Dir, file: &'p FileRef) -> Result<(Place<'p>, Found), Failure> {
     let path = &file.path;
-    let guard = |why: &str| Err(Failure::Guard(format!("{path} {why}")));
     if let Some(why) = kept_by_name(path.bytes()) {
-        return guard(why);
+        return Err(Failure::Guard(format!("{path} {why}")));
     }
-    if is_maildir(home, path.bytes()) {
-        return guard("is mail of a Maildir; use block-login or hold-mail, or copy it as evidence");
-    }
-    let place = Place::of(home, path).map_err(|e| lost(path, &e))?;
-    let found = Found::hold(&place.dir, place.name).map_err(|e| lost(path, &e))?;
+    let place = Place::below(home, path.bytes()).map_err(|e| lost(path, &e))?;
+    let found = place.hold().map_err(|e| lost(path, &e))?;
     let Some(found) = found else { return Err(Failure::Gone(format!("{path} is no longer there"))) };
     let (is, there) = (&found.is, &place.is);
-    if !is.is_file() {
-        return guard("is not a regular file (a link, fifo, socket, device or folder); look at it yourself");
-    }
-    if is.uid != account.uid {
-        return guard(&format!(
-            "belongs to uid {}, not to {account}; look at it yourself, or copy it as evidence",
-            is.uid
-        ));
-    }
-    if there.uid != account.uid {
-        return guard(&format!(
-            "lies in a folder of uid {}, into which {account} could not take it back; copy it as evidence instead",
-            there.uid
-        ));
-    }
-    if is.links > 1 {
-        return guard(
+    let foreign = format!("belongs to uid {}, not to {account}; look at it yourself, or copy it as evidence", is.uid);
+    let no_way_back = format!(
+        "lies in a folder of uid {}, into which {account} could not take it back; copy it as evidence instead",
+        there.uid
+    );
+    let guards = [
+        (is_maildir(home, path.bytes()), "is mail of a Maildir; use block-login or hold-mail, or copy it as evidence"),
+        (!is.is_file(), "is not a regular file (a link, fifo, socket, device or folder); look at it yourself"),
+        (is.uid != account.uid, &foreign),
+        (there.uid != account.uid, &no_way_back),
+        (
+            is.links > 1,
             "has more than one name (hard links), so another file would be changed; copy it as evidence instead",
-        );
-    }
-    if is.fixed || there.fixed {
-        return guard("or its folder is immutable or append-only; `chattr -i -a` it first");
-    }
-    if found.is_capable() {
-        return guard("has capabilities (setcap), which only root gives; look at it yourself");
-    }
-    if is.size > SIZE_MAX {
-        return guard("is larger than 1 GiB; look at it yourself");
+        ),
+        (is.fixed || there.fixed, "or its folder is immutable or append-only; `chattr -i -a` it first"),
+        // They would be lost when it becomes root's for as long as it is set aside.
+        (found.is_capable(), "has capabilities (setcap), which only root gives; look at it yourself"),
+        (is.size > SIZE_MAX, "is larger than 1 GiB; look at it yourself"),
+    ];
+    if let Some((_, why)) = guards.iter().find(|(refused, _)| *refused) {
+        return Err(Failure::Guard(format!("{path} {why}")));
     }
     // The time of the inode's last change is not asked: our own way there and back after a death changes it, and the
     // hash, which is compared before and after the move, says more.

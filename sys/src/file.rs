@@ -93,6 +93,30 @@ impl Facts {
     }
 }
 
+/// Where a file lies, or would: its folder is held, so nobody can exchange what is above the name.
+#[derive(Debug)]
+pub struct Place<'p> {
+    /// The folder.
+    pub dir: Dir,
+    /// What the folder is.
+    pub is: Facts,
+    /// The file's name in it.
+    pub name: &'p [u8],
+}
+
+impl Place<'_> {
+    /// The place of a path below `root`; a link or another mount on the way is an error.
+    pub fn below<'p>(root: &Dir, path: &'p [u8]) -> io::Result<Place<'p>> {
+        let (dir, name) = root.parent(path)?;
+        Ok(Place { is: Facts::of(&dir)?, dir, name })
+    }
+
+    /// Holds what is there.
+    pub fn hold(&self) -> io::Result<Option<Found>> {
+        Found::hold(&self.dir, self.name)
+    }
+}
+
 /// A file that is held, not opened: no fifo waits, no device wakes, and its inode is not reused meanwhile.
 #[derive(Debug)]
 pub struct Found {
