@@ -14,7 +14,7 @@ use model::{
 
 use crate::actor::{Actor, Order};
 use crate::files::Set;
-use crate::freeze::{Ice, Pack};
+use crate::freeze::{self, Pack};
 use crate::gate::{self, Answer};
 use crate::journal::{Effect, Held, Means, Record, Standing};
 use crate::mail::{HoldLine, Mail};
@@ -405,7 +405,7 @@ impl Actor {
             return Err(Failure::Error("not a freeze".into()));
         };
         let mut all = batch.clone();
-        for _ in 0..Ice::ROUNDS_MAX {
+        for _ in 0..freeze::ROUNDS_MAX {
             self.ice.stop(&Pack { id, means, account, caught: &batch }).map_err(Failure::Error)?;
             self.step("impose: one batch stopped");
             batch = self.ice.children(account, &all);

@@ -17,8 +17,8 @@ use crate::journal::{Caught, Means};
 /// Looks at the kernel's state this often while it changes, and at most this many times.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS_MAX: usize = 400;
-/// Rounds in which children that were forked meanwhile are caught.
-const ROUNDS_MAX: usize = 16;
+/// Rounds in which children that were forked meanwhile are caught, most.
+pub const ROUNDS_MAX: usize = 16;
 /// Most processes of one restriction, children included.
 const CAUGHT_MAX: usize = 4096;
 
@@ -81,18 +81,10 @@ impl Ice {
         };
         let all: Vec<(Process, Identity)> =
             sys::process::pids().unwrap_or_default().into_iter().filter_map(alive).collect();
-        let mut family = known.clone();
-        loop {
-            let more = all.iter().filter(|(_, is)| family.contains(&is.parent) && !family.contains(&is.pid));
-            let more: Vec<u32> = more.map(|(_, is)| is.pid).collect();
-            if more.is_empty() {
-                break;
-            }
-            family.extend(more);
-        }
+        let parents: Vec<(u32, u32)> = all.iter().map(|(_, is)| (is.pid, is.parent)).collect();
+        let family = sys::process::descendants(&known, &parents);
         let new = all.iter().filter(|(process, is)| {
-            let new = family.contains(&is.pid) && !known.contains(&is.pid);
-            new && guard::process(&self.own, account, process, is).is_ok()
+            family.contains(&is.pid) && guard::process(&self.own, account, process, is).is_ok()
         });
         let room = CAUGHT_MAX.saturating_sub(caught.len());
         new.filter_map(|(process, is)| Some(self.caught(process, reference(is)?, is))).take(room).collect()
@@ -236,9 +228,6 @@ impl Ice {
             .as_ref()
             .ok_or_else(|| "no freezer cgroup can be written to any more; remount it or restart as root".into())
     }
-
-    /// Most rounds of [`Ice::children`].
-    pub const ROUNDS_MAX: usize = ROUNDS_MAX;
 }
 
 fn reference(is: &Identity) -> Option<ProcessRef> {

@@ -3,6 +3,7 @@
 //! A pid is reused (pid_max is often 32768); start time, uid and program file are not. The folder descriptor of
 //! a process that ended answers ESRCH, so all facts of one [`Identity`] are of one process.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -175,6 +176,19 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(names.collect())
 }
 
+/// Children, grandchildren and so on of these pids, themselves left out, from pairs of a pid and its parent's.
+pub fn descendants(of: &BTreeSet<u32>, parents: &[(u32, u32)]) -> BTreeSet<u32> {
+    let mut family = of.clone();
+    loop {
+        let before = family.len();
+        let more = parents.iter().filter(|(_, parent)| family.contains(parent)).map(|(pid, _)| *pid);
+        family.extend(more.collect::<Vec<_>>());
+        if family.len() == before {
+            return &family - of;
+        }
+    }
+}
+
 /// Asks the kernel to send us SIGTERM when our parent ends (for a role that must not outlive `serve`).
 pub fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
@@ -291,6 +305,16 @@ mod tests {
         assert_eq!(Process::from_pidfd(fd).unwrap_err().kind(), io::ErrorKind::NotFound);
         let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         assert_eq!(Process::from_pidfd(file).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn descendants_are_found_in_any_order_and_strangers_are_none() {
+        let check = |of: &[u32], parents: &[(u32, u32)]| {
+            Vec::from_iter(descendants(&BTreeSet::from_iter(of.iter().copied()), parents))
+        };
+        assert_eq!(check(&[7], &[(10, 9), (9, 8), (8, 7), (7, 1), (11, 1)]), [8, 9, 10]);
+        assert_eq!(check(&[7, 8], &[(8, 7), (9, 8), (7, 9)]), [9]);
+        assert_eq!(check(&[], &[(8, 7)]), []);
     }
 
     #[test]
