@@ -15,7 +15,7 @@ use sys::dir::Dir;
 use crate::config::{Budgets, Clock, Config, Hands, Reach, Steps, SystemClock};
 use crate::cron::Cron;
 use crate::effect::Seen;
-use crate::files::Files;
+use crate::files::{Files, Set};
 use crate::freeze::Ice;
 use crate::gate;
 use crate::guard::{self, Own};
@@ -434,7 +434,7 @@ impl Actor {
                 continue;
             }
             let gone = match &held.effect {
-                Effect::Files(_, moved) => self.files.purge(id, moved),
+                Effect::Files(home, moved) => self.files.purge(&Set { id, account: &held.account, home, moved }),
                 _ => Ok(()),
             };
             if gone.is_ok() {

@@ -14,9 +14,9 @@ use model::{
 };
 
 use crate::actor::{Actor, Order};
-use crate::files::Moved;
-use crate::freeze::{Ice, cage_name};
-use crate::gate::{self, Answer, Facts};
+use crate::files::Set;
+use crate::freeze::{self, Pack};
+use crate::gate::{self, Answer};
 use crate::journal::{Effect, Held, Means, Record, Standing};
 use crate::mail::{Fate, Line, Now};
 use crate::net::Net;
@@ -56,8 +56,7 @@ impl Actor {
                 Ok(Effect::Refuse)
             }
             Measure::FreezeProcess { processes } => {
-                let (found, _) = self.ice.check(account, processes)?;
-                Ok(Effect::Freeze(self.ice.means(), found))
+                Ok(Effect::Freeze(self.ice.means(), self.ice.check(account, processes)?))
             }
             Measure::DisableCronLine { line } => Ok(Effect::Cron(self.cron.plan(account, restriction.id, line)?)),
             Measure::QuarantineFile { files, of } => {
@@ -98,7 +97,7 @@ impl Actor {
     fn set_aside(&self, id: RestrictionId, files: &[FileRef]) -> Result<Option<Effect>, Failure> {
         match self.book().held.get(&id) {
             Some(Held { effect: effect @ Effect::Files(_, moved), .. }) => {
-                match moved.iter().map(Moved::file).eq(files) {
+                match moved.iter().map(|moved| &moved.file).eq(files) {
                     true => Ok(Some(effect.clone())),
                     false => Err(Failure::Error(format!(
                         "{id} holds other files; order these as a restriction of their own"
@@ -131,7 +130,7 @@ impl Actor {
             Effect::Hold(_, queued) => return self.hold(held, queued),
             Effect::Refuse => drop(self.stop_mail(held, &[])?),
             Effect::Freeze(..) => return self.freeze(held),
-            Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
+            Effect::Files(home, moved) => self.files.apply(&Set { id, account, home, moved }, &mut self.steps)?,
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
@@ -205,14 +204,20 @@ impl Actor {
                 }
             }
             Effect::Freeze(means, caught) => {
-                let done = self.ice.let_go(&cage_name(id), *means, account, caught, for_good)?;
+                let done = self.ice.let_go(&Pack { id, means: *means, account, caught }, for_good)?;
                 self.step("lift: processes let go");
                 Ok(format!("{done} processes {}", if for_good { "ended" } else { "go on" }))
             }
             Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
             Effect::Files(home, moved) => {
                 let sealed = held.standing != Standing::Imposing;
-                self.files.take_back(account, id, (home, moved), sealed, &mut self.steps)
+                let (what, kept) = self.files.take_back(&Set { id, account, home, moved }, sealed, &mut self.steps)?;
+                if kept > 0 {
+                    // As after a lift for good: out of force, in the book, and a later lift gives them back.
+                    self.write(Record::Lifting(id, held.intent, held.link, true)).map_err(|e| e.to_string())?;
+                    self.step("lift: kept");
+                }
+                Ok(what)
             }
             Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
             Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
@@ -242,16 +247,15 @@ impl Actor {
         match &held.effect {
             Effect::Gates(keys) => {
                 let there = keys.iter().filter(|key| {
-                    self.page(key, None).is_some_and(|page| gate::holds(&self.gate, key, self.answer_kind(), &page))
+                    let flag = gate::flag(key, self.answer_kind());
+                    self.holds(flag, self.page(key, None))
                 });
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{there} of {} flags there", keys.len()))
             }
             Effect::Scripts(keys, path) => {
-                let there = keys.iter().filter(|key| {
-                    let page = self.script_page(key, path, None);
-                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, &page))
-                });
+                let there =
+                    keys.iter().filter(|key| self.holds(gate::script(key, path), self.script_page(key, path, None)));
                 let there = there.count();
                 (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
             }
@@ -272,7 +276,7 @@ impl Actor {
                 }
             }
             Effect::Freeze(means, caught) => {
-                match self.ice.stands(&cage_name(held.restriction.id), *means, account, caught) {
+                match self.ice.stands(&Pack { id: held.restriction.id, means: *means, account, caught }) {
                     Ok((_, 0)) => (false, "no process is left".into()),
                     Ok((still, count)) => {
                         (still, format!("{}{}, {count} processes", if still { "" } else { "not " }, still_by(*means)))
@@ -280,7 +284,7 @@ impl Actor {
                     Err(why) => (false, why),
                 }
             }
-            Effect::Files(_, moved) => self.files.look(held.restriction.id, moved),
+            Effect::Files(home, moved) => self.files.look(&Set { id: held.restriction.id, account, home, moved }),
             Effect::Cron(splice) => self.cron.look(account, splice),
             Effect::Sessions(_) => (true, "everyone was signed out once".into()),
             Effect::Logins(_) => {
@@ -357,7 +361,7 @@ impl Actor {
                 Ok(vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))])
             }
             Effect::Files(home, moved) => {
-                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file().path)).collect())
+                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file.path)).collect())
             }
             Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
             Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),
@@ -399,14 +403,13 @@ impl Actor {
 
     fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
         let id = held.restriction.id;
-        let name = cage_name(id);
         let account = &held.account;
         let Effect::Freeze(means, mut batch) = held.effect.clone() else {
             return Err(Failure::Error("not a freeze".into()));
         };
         let mut all = batch.clone();
-        for _ in 0..Ice::ROUNDS_MAX {
-            self.ice.stop(&name, means, account, &batch).map_err(Failure::Error)?;
+        for _ in 0..freeze::ROUNDS_MAX {
+            self.ice.stop(&Pack { id, means, account, caught: &batch }).map_err(Failure::Error)?;
             self.step("impose: one batch stopped");
             batch = self.ice.children(account, &all);
             if batch.is_empty() {
@@ -421,16 +424,20 @@ impl Actor {
                 "new children appear faster than they can be stopped; close the site first".into(),
             ));
         }
-        if !self.ice.settles(&name, means, account, &all) {
+        let all = Pack { id, means, account, caught: &all };
+        if !self.ice.settles(&all) {
             return Err(Failure::NoEffect("the processes do not stand still; taken back".into()));
         }
-        let (_, still) = self.ice.stands(&name, means, account, &all).map_err(Failure::Error)?;
+        let (_, still) = self.ice.stands(&all).map_err(Failure::Error)?;
         if still == 0 {
             return Err(Failure::Gone("all of the processes ended before they stood still".into()));
         }
         let Measure::FreezeProcess { processes } = &held.restriction.measure else { return Ok(String::new()) };
-        let gone: Vec<String> =
-            processes.iter().filter(|p| !all.iter().any(|c| c.process == **p)).map(|p| p.pid.to_string()).collect();
+        let gone: Vec<String> = processes
+            .iter()
+            .filter(|p| !all.caught.iter().any(|c| c.process == **p))
+            .map(|p| p.pid.to_string())
+            .collect();
         let gone = if gone.is_empty() {
             String::new()
         } else {
@@ -456,7 +463,12 @@ impl Actor {
     /// Writes or removes the flag of one path from what the journal wants.
     fn set_script(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Result<(), String> {
         let page = self.script_page(key, path, except);
-        gate::set_script(&self.gate, key, path, page.as_deref())
+        gate::set_flag(&self.gate, &gate::script(key, path)?, page.as_deref())
+    }
+
+    /// Whether a flag is there with its page.
+    fn holds(&self, flag: Result<String, String>, page: Option<String>) -> bool {
+        flag.is_ok_and(|flag| page.is_some_and(|page| gate::holds(&self.gate, &flag, &page)))
     }
 
     /// The page of one path. Flags are compared, because two sites may have one file; always 403, because a planted
@@ -474,7 +486,7 @@ impl Actor {
 
     fn page_of(&self, held: &Held, answer: Answer) -> String {
         let Restriction { id, since, .. } = held.restriction;
-        gate::page(&Facts { number: id.incident, since, portal: &self.config.portal }, answer)
+        gate::page(id.incident, since, &self.config.portal, answer)
     }
 
     fn wanted_mail(&self, except: Option<RestrictionId>) -> Vec<Line> {

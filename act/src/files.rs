@@ -6,12 +6,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::{AccountRef, Failure, FilePath, FileRef, Hash, RestrictionId};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
-use sys::file::{self, Facts, Found};
+use sys::file::{self, Facts, Found, Place};
 
 use crate::config::{Reach, Steps};
 
@@ -21,32 +22,57 @@ const FILES_MAX: usize = 64;
 const SIZE_MAX: u64 = 1 << 30;
 const KEY: &str = "[paths] quarantine";
 
+/// How long the children that give the files of one order back may take altogether: their tenant can stop them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A file that is set aside, and what it takes to give it back as it was.
 ///
 /// Device numbers change when a machine starts again, so where the file lies is said by the quarantine folder's path;
 /// inodes are those of its file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    file: FileRef,
+    /// As it was judged.
+    pub file: FileRef,
     /// The quarantine folder.
     shelf: PathBuf,
-    /// Inode of the folder from which it was taken, its group, and when it last changed before that.
-    folder: u64,
-    folder_gid: u32,
-    folder_modified_ns: i64,
-    uid: u32,
-    gid: u32,
-    mode: u32,
-    accessed_ns: i64,
-    modified_ns: i64,
-    /// Space taken, units of 512 bytes; stays, holes too, because nothing is copied.
-    blocks: u64,
-    links: u32,
+    /// The folder from which it was taken, before that.
+    folder: Facts,
+    /// The file, before that.
+    was: Facts,
 }
 
 impl Moved {
-    pub fn file(&self) -> &FileRef {
-        &self.file
+    /// Whether somebody changed more than the name of it, as far as one sees without reading. In quarantine it is
+    /// root's and sealed, or half so after a death.
+    fn altered(&self, is: &Facts) -> bool {
+        let Facts { size, uid, gid, mode, .. } = self.was;
+        let sealed = is.mode == mode & !0o6000 || is.mode & 0o7777 == 0;
+        (is.size, is.gid) != (size, gid) || ![0, uid].contains(&is.uid) || !(is.mode == mode || sealed)
+    }
+}
+
+/// What became of a file that is to be given back.
+enum Given {
+    Back,
+    NotAside,
+    /// It cannot go back without a guess, for this reason, and stays in quarantine.
+    Kept(String),
+}
+
+/// The files of one restriction.
+#[derive(Clone, Copy)]
+pub struct Set<'a> {
+    pub id: RestrictionId,
+    pub account: &'a AccountRef,
+    pub home: &'a str,
+    pub moved: &'a [Moved],
+}
+
+impl<'a> Set<'a> {
+    /// Each file, and what it is called in quarantine.
+    fn each(&self) -> impl Iterator<Item = (String, &'a Moved)> + use<'a> {
+        let RestrictionId { incident, ordinal } = self.id;
+        self.moved.iter().enumerate().map(move |(index, moved)| (format!("{incident}.{ordinal}.{index}"), moved))
     }
 }
 
@@ -97,112 +123,87 @@ impl Files {
         let root = self.home(account, home).map_err(Failure::Guard)?;
         let mut moved = Vec::new();
         for file in files {
-            let (folder, name) = folder(&root, &file.path).map_err(|e| lost(&file.path, &e))?;
-            let (found, is) = judge(account, &root, &folder, name, file)?;
+            let (place, found) = judge(account, &root, file)?;
             if content(&found, file)? != file.hash {
                 return Err(changed(&file.path));
             }
-            let there = Facts::of(&folder).map_err(|e| lost(&file.path, &e))?;
-            let fits = |shelf: &&Shelf| (shelf.is.dev, shelf.is.mount) == (is.dev, is.mount);
+            let fits = |shelf: &&Shelf| (shelf.is.dev, shelf.is.mount) == (found.is.dev, found.is.mount);
             let Some(shelf) = self.shelves.iter().find(fits) else {
                 return Err(Failure::Error(format!(
                     "no quarantine folder is on the file system of {home}; make one there (root's, mode 0700) and add it to {KEY}"
                 )));
             };
-            moved.push(Moved {
-                file: file.clone(),
-                shelf: shelf.path.clone(),
-                folder: there.ino,
-                folder_gid: there.gid,
-                folder_modified_ns: there.modified_ns,
-                uid: is.uid,
-                gid: is.gid,
-                mode: is.mode,
-                accessed_ns: is.accessed_ns,
-                modified_ns: is.modified_ns,
-                blocks: is.blocks,
-                links: is.links,
-            });
+            moved.push(Moved { file: file.clone(), shelf: shelf.path.clone(), folder: place.is, was: found.is });
         }
         Ok(moved)
     }
 
     /// Moves the files; may be repeated. After an error some may have been moved: take them back.
-    pub fn apply(
-        &self,
-        account: &AccountRef,
-        id: RestrictionId,
-        home: &str,
-        moved: &[Moved],
-        steps: &mut Steps,
-    ) -> Result<(), Failure> {
-        let root = self.home(account, home).map_err(Failure::Guard)?;
-        for (index, one) in moved.iter().enumerate() {
-            self.set_aside(account, &root, &name_of(id, index), one, steps)?;
-        }
-        self.sync(moved).map_err(|e| Failure::Error(format!("{e}; check the disk")))
+    pub fn apply(&self, set: &Set<'_>, steps: &mut Steps) -> Result<(), Failure> {
+        let home = self.home(set.account, set.home).map_err(Failure::Guard)?;
+        set.each().try_for_each(|(name, one)| self.set_aside(set.account, &home, &name, one, steps))?;
+        self.sync(set.moved).map_err(|e| Failure::Error(format!("{e}; check the disk")))
     }
 
-    /// Gives the files back, each as far as that is possible without a guess; may be repeated. `sealed`: they were in
-    /// force, so their content must be what was judged.
-    pub fn take_back(
-        &self,
-        account: &AccountRef,
-        id: RestrictionId,
-        (home, moved): (&str, &[Moved]),
-        sealed: bool,
-        steps: &mut Steps,
-    ) -> Result<String, String> {
-        let (mut back, mut errors) = (0, Vec::new());
-        for (index, one) in moved.iter().enumerate() {
-            match self.give_back(account, home, &name_of(id, index), (one, sealed), steps) {
-                Ok(given) => back += usize::from(given),
-                Err(why) => errors.push(why),
+    /// Gives the files back, each as far as that is possible without a guess; may be repeated. What happened, and how
+    /// many stay in quarantine because their place is taken, gone, or they were changed: for those it is over.
+    ///
+    /// `sealed`: they were in force, so their content must be what was judged. If not, nothing may stay.
+    pub fn take_back(&self, set: &Set<'_>, sealed: bool, steps: &mut Steps) -> Result<(String, usize), String> {
+        let (mut back, mut kept, mut errors, mut patience) = (0, Vec::new(), Vec::new(), PATIENCE);
+        for (name, one) in set.each() {
+            match self.give_back(set, &name, (one, sealed), (&mut patience, &mut *steps)) {
+                Ok(Given::Back) => back += 1,
+                Ok(Given::NotAside) => {}
+                Ok(Given::Kept(why)) if sealed => kept.push(why),
+                Ok(Given::Kept(why)) | Err(why) => errors.push(why),
             }
         }
-        self.sync(moved)?;
-        match errors.is_empty() {
-            true if back == moved.len() => Ok(format!("{back} files are back where they were")),
-            true => Ok(format!("{back} files are back where they were; {} were not set aside", moved.len() - back)),
-            false => Err(few(&errors)),
+        self.sync(set.moved)?;
+        if !errors.is_empty() {
+            return Err(few(&errors));
         }
+        let absent = match set.moved.len() - back - kept.len() {
+            0 => String::new(),
+            absent => format!("; {absent} were not set aside"),
+        };
+        let rest = match kept.is_empty() {
+            true => String::new(),
+            false => format!("; kept for 30 days, lift again to get them back: {}", few(&kept)),
+        };
+        Ok((format!("{back} files are back where they were{absent}{rest}"), kept.len()))
     }
 
     /// Whether each file is where we put it; its content is read again only when it is given back.
-    pub fn look(&self, id: RestrictionId, moved: &[Moved]) -> (bool, String) {
+    pub fn look(&self, set: &Set<'_>) -> (bool, String) {
         let (mut there, mut odd) = (0, 0);
-        for (index, one) in moved.iter().enumerate() {
+        for (name, one) in set.each() {
             let Ok(shelf) = self.shelf(one) else { continue };
-            let Ok(Some((_, is))) = shelf.holds(&name_of(id, index), one) else { continue };
-            // Who had it open can link it back: then it lies in two places, and is not set aside at all.
-            if is.links > one.links {
-                return (
-                    false,
-                    format!(
-                        "{} was linked back by a process that has it open; freeze the account's processes, then order this again",
-                        one.file.path
-                    ),
-                );
+            let Ok(Some(Found { is, .. })) = shelf.holds(&name, one) else { continue };
+            // Where fs.protected_hardlinks is 0, who had it open can link it back: then it is not set aside at all.
+            if is.links > one.was.links {
+                let next = "freeze the account's processes, then order this again";
+                return (false, format!("{} was linked back by a process that has it open; {next}", one.file.path));
             }
             there += 1;
-            odd += usize::from(one.altered(&is) || is.modified_ns != one.modified_ns);
+            odd += usize::from(one.altered(&is) || is.modified_ns != one.was.modified_ns);
         }
         let odd = match odd {
             0 => String::new(),
             odd => format!("; {odd} of them changed by a process that has it open: freeze the account's processes"),
         };
-        (there == moved.len(), format!("{there} of {} files set aside{odd}", moved.len()))
+        let all = set.moved.len();
+        (there == all, format!("{there} of {all} files set aside{odd}"))
     }
 
     /// Deletes what is set aside, from the quarantine folder and by inode; may be repeated.
-    pub fn purge(&self, id: RestrictionId, moved: &[Moved]) -> Result<(), String> {
-        for (index, one) in moved.iter().enumerate() {
-            let (shelf, name) = (self.shelf(one)?, name_of(id, index));
-            if shelf.holds(&name, one).map_err(|e| format!("{}: {e}", shelf.full(&name)))?.is_some() {
-                file::unlink(&shelf.dir, name.as_bytes()).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
-            }
+    pub fn purge(&self, set: &Set<'_>) -> Result<(), String> {
+        for (name, one) in set.each() {
+            let shelf = self.shelf(one)?;
+            let delete = |found: Option<Found>| found.map_or(Ok(()), |_| file::unlink(&shelf.dir, name.as_bytes()));
+            shelf.holds(&name, one).and_then(delete).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
         }
-        self.sync(moved)
+        self.sync(set.moved)
     }
 
     fn set_aside(
@@ -219,14 +220,12 @@ impl Files {
         if shelf.holds(new, moved).map_err(failed)?.is_some() {
             return Ok(());
         }
-        let (folder, name) = folder(home, path).map_err(|e| lost(path, &e))?;
-        let before = Facts::of(&folder).map_err(failed)?;
-        if (before.dev, before.ino) != (shelf.is.dev, moved.folder) {
+        let (place, found) = judge(account, home, &moved.file)?;
+        if (place.is.dev, place.is.ino) != (shelf.is.dev, moved.folder.ino) {
             return Err(Failure::Gone(format!("the folder of {path} is another one now; look again")));
         }
-        let (found, is) = judge(account, home, &folder, name, &moved.file)?;
         steps("impose: one file judged");
-        file::rename(&folder, name, &shelf.dir, new.as_bytes()).map_err(|e| match e.kind() {
+        file::rename(&place.dir, place.name, &shelf.dir, new.as_bytes()).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => changed(path),
             io::ErrorKind::AlreadyExists => {
                 Failure::Error(format!("{} is there already; look at it and move it away", shelf.full(new)))
@@ -238,74 +237,101 @@ impl Files {
             _ => failed(e),
         })?;
         steps("impose: one file moved");
-        let arrived = Found::hold(&shelf.dir, new.as_bytes()).and_then(|f| f.map(|f| f.facts()).transpose());
-        let right = matches!(&arrived, Ok(Some(it)) if it.same(&is) && it.links == 1 && !moved.altered(it));
-        let sealed = if right { content(&found, &moved.file) } else { Err(changed(path)) };
-        if !matches!(sealed, Ok(hash) if hash == moved.file.hash) {
-            shelf.put_back(new, Some((&folder, name)), home).map_err(Failure::Error)?;
-            return Err(sealed.err().unwrap_or_else(|| changed(path)));
+        // It is ours to seal only if it is what was judged in every way.
+        let key = |it: &Facts| (it.ino, it.links, it.size, it.uid, it.gid, it.mode);
+        let arrived = Found::hold(&shelf.dir, new.as_bytes()).ok().flatten();
+        let arrived = arrived.filter(|it| it.is.same(&found.is) && key(&it.is) == key(&moved.was));
+        let verified = match &arrived {
+            Some(it) => self.verify(it, moved, steps),
+            None => Err(changed(path)),
+        };
+        if let Err(why) = verified {
+            arrived.map_or(Ok(()), |it| self.unseal(&it, moved)).map_err(failed)?;
+            shelf.put_back(new, Some(&place), home).map_err(Failure::Error)?;
+            return Err(why);
         }
         // Nobody shall see by its time that the folder was changed, and then it comes back by itself.
-        let _ = file::set_modified(&folder, before.modified_ns);
+        let _ = file::set_modified(&place.dir, place.is.modified_ns);
         steps("impose: one file verified");
         Ok(())
     }
 
-    /// False: it was not set aside (any more).
+    /// Seals what arrived and looks at it once more: it has no other name now and gets none, and the right content.
+    fn verify(&self, arrived: &Found, moved: &Moved, steps: &mut Steps) -> Result<(), Failure> {
+        let path = &moved.file.path;
+        let failed = |e: io::Error| Failure::Error(format!("{path} cannot be sealed: {e}; order it again"));
+        self.seal(arrived).map_err(failed)?;
+        steps("impose: one file sealed");
+        let right = arrived.facts().map_err(failed)?.links == 1 && content(arrived, &moved.file)? == moved.file.hash;
+        if right { Ok(()) } else { Err(changed(path)) }
+    }
+
+    /// What is in quarantine is root's, with mode 0: who still has it open can make no name for it.
+    fn seal(&self, found: &Found) -> io::Result<()> {
+        if self.within.is_some() { Ok(()) } else { found.give(0, 0) }
+    }
+
+    /// Owner and mode as they were, before it leaves quarantine. What is the tenant's, with a mode, is as he has it.
+    fn unseal(&self, found: &Found, moved: &Moved) -> io::Result<()> {
+        let is = found.facts()?;
+        let his = is.uid == moved.was.uid && is.mode & 0o7777 != 0;
+        if his || self.within.is_some() { Ok(()) } else { found.give(moved.was.uid, moved.was.mode) }
+    }
+
     fn give_back(
         &self,
-        account: &AccountRef,
-        home: &str,
+        set: &Set<'_>,
         name: &str,
         (moved, sealed): (&Moved, bool),
-        steps: &mut Steps,
-    ) -> Result<bool, String> {
+        (patience, steps): (&mut Duration, &mut Steps),
+    ) -> Result<Given, String> {
         let (path, shelf) = (&moved.file.path, self.shelf(moved)?);
         let full = shelf.full(name);
         let failed = |e: io::Error| format!("{path} cannot be given back now: {e}; it is kept as {full}");
-        let Some(found) = Found::hold(&shelf.dir, name.as_bytes()).map_err(failed)? else { return Ok(false) };
-        let is = found.facts().map_err(failed)?;
-        let root = self.home(account, home)?;
-        let place = folder(&root, path).and_then(|(dir, last)| Ok((Facts::of(&dir)?, dir, last)));
-        let place = place.ok().filter(|(there, ..)| (there.dev, there.ino) == (shelf.is.dev, moved.folder));
-        if is.ino != moved.file.ino {
+        let kept = |why: String| Ok(Given::Kept(format!("{why}, kept as {full}")));
+        let taken = || format!("another {path} is there now and is not overwritten: rename it");
+        let Some(found) = Found::hold(&shelf.dir, name.as_bytes()).map_err(failed)? else { return Ok(Given::NotAside) };
+        let home = self.home(set.account, set.home)?;
+        let place = Place::below(&home, path.bytes()).ok();
+        let place = place.filter(|place| (place.is.dev, place.is.ino) == (shelf.is.dev, moved.folder.ino));
+        if found.is.ino != moved.file.ino {
             // Exchanged at the moment of the move, and death before it was put back: it is not ours to keep.
-            shelf.put_back(name, place.as_ref().map(|(_, dir, last)| (dir, *last)), &root)?;
-            return Ok(false);
+            shelf.put_back(name, place.as_ref(), &home)?;
+            return Ok(Given::NotAside);
         }
-        if account.uid != moved.uid {
-            return Err(format!("{full} belongs to uid {}, not to {account}; give it back by hand", moved.uid));
+        let Some(place) = place else {
+            return kept(format!("the folder of {path} is another one now or gone: give it back by hand"));
+        };
+        // Whether its name leads to it again: before a death, or before the child was ended.
+        let linked = || Ok::<_, io::Error>(place.hold()?.map(|there| there.is.same(&found.is)));
+        let before = linked().map_err(failed)?;
+        if before == Some(false) {
+            return kept(taken());
         }
         let same = || Ok::<_, String>(content(&found, &moved.file).map_err(|e| e.to_string())? == moved.file.hash);
-        if sealed && (moved.altered(&is) || !same()?) {
-            return Err(format!(
-                "{path} was changed while it was set aside, by a process that has it open; it is kept as {full}: look at it and give it back by hand"
+        if before.is_none() && sealed && (moved.altered(&found.is) || !same()?) {
+            return kept(format!(
+                "{path} was changed while it was set aside, by a process that has it open: look at it and give it back by hand"
             ));
         }
-        let Some((_, dir, last)) = place else {
-            return Err(format!(
-                "the folder of {path} is another one now or gone; it is kept as {full}: give it back by hand"
-            ));
-        };
-        // Its own group would do, but with the folder's a folder keeps its set-group-id.
-        let gid = if moved.folder_gid == 0 { account.uid } else { moved.folder_gid };
-        let user = self.within.is_none().then_some((account.uid, gid));
-        if let Err(e) = found.link_as(&dir, last, user) {
-            let there = Found::hold(&dir, last).and_then(|f| f.map(|f| f.facts()).transpose());
-            match there {
-                Ok(Some(there)) if there.same(&is) => {} // before a death, or before the child was ended
-                Ok(Some(_)) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(format!(
-                        "another {path} is there now and is not overwritten; rename it and lift again, the original is kept as {full}"
-                    ));
-                }
-                _ => return Err(failed(e)),
+        self.unseal(&found, moved).map_err(failed)?;
+        steps("lift: one file unsealed");
+        if before.is_none() {
+            // Its own group would do, but with the folder's a folder keeps its set-group-id.
+            let gid = if moved.folder.gid == 0 { set.account.uid } else { moved.folder.gid };
+            let user = self.within.is_none().then_some((set.account.uid, gid));
+            let done = found.link_as(&place.dir, place.name, user, patience);
+            if let (Err(e), there) = (done, linked().unwrap_or_default())
+                && there != Some(true)
+            {
+                self.seal(&found).map_err(failed)?;
+                return if there == Some(false) { kept(taken()) } else { Err(failed(e)) };
             }
         }
         steps("lift: one file linked");
         file::unlink(&shelf.dir, name.as_bytes()).map_err(failed)?;
         steps("lift: one file given back");
-        Ok(true)
+        Ok(Given::Back)
     }
 
     /// The account's home, reached without any link.
@@ -343,100 +369,60 @@ impl Shelf {
     }
 
     /// The file under `name`, if it is the one that was moved.
-    fn holds(&self, name: &str, moved: &Moved) -> io::Result<Option<(Found, Facts)>> {
-        let Some(found) = Found::hold(&self.dir, name.as_bytes())? else { return Ok(None) };
-        let is = found.facts()?;
-        Ok((is.ino == moved.file.ino).then_some((found, is)))
+    fn holds(&self, name: &str, moved: &Moved) -> io::Result<Option<Found>> {
+        Ok(Found::hold(&self.dir, name.as_bytes())?.filter(|found| found.is.ino == moved.file.ino))
     }
 
     /// What arrived and was not meant goes back where it was, or beside, never over anything.
-    fn put_back(&self, name: &str, place: Option<(&Dir, &[u8])>, home: &Dir) -> Result<(), String> {
+    fn put_back(&self, name: &str, place: Option<&Place<'_>>, home: &Dir) -> Result<(), String> {
         let beside = format!("hikeshi-{name}");
         let beside = beside.as_bytes();
-        let places = place.into_iter().flat_map(|(dir, last)| [(dir, last), (dir, beside)]).chain([(home, beside)]);
-        let mut last = None;
-        for (dir, new) in places {
-            match file::rename(&self.dir, name.as_bytes(), dir, new) {
-                Ok(()) => return Ok(()),
-                Err(e) => last = Some(e),
-            }
-        }
-        let why = last.map(|e| e.to_string()).unwrap_or_default();
-        Err(format!("{} was not meant and cannot be put back: {why}; put it back by hand", self.full(name)))
+        let places = place.into_iter().flat_map(|place| [(&place.dir, place.name), (&place.dir, beside)]);
+        let mut tried =
+            places.chain([(home, beside)]).map(|(dir, new)| file::rename(&self.dir, name.as_bytes(), dir, new));
+        tried
+            .find(Result::is_ok)
+            .map(drop)
+            .ok_or_else(|| format!("{} was not meant and cannot be put back; put it back by hand", self.full(name)))
     }
 }
 
-impl Moved {
-    /// Whether somebody changed more than the name of it, as far as one sees without reading.
-    fn altered(&self, is: &Facts) -> bool {
-        (is.size, is.uid, is.gid, is.mode) != (self.file.size, self.uid, self.gid, self.mode)
-    }
-}
-
-/// What a file of this restriction is called in quarantine.
-fn name_of(id: RestrictionId, index: usize) -> String {
-    format!("{}.{}.{index}", id.incident, id.ordinal)
-}
-
-/// The folder of a path, and the last component.
-fn folder<'p>(home: &Dir, path: &'p FilePath) -> io::Result<(Dir, &'p [u8])> {
-    let bytes = path.bytes();
-    match bytes.iter().rposition(|b| *b == b'/') {
-        Some(at) => Ok((home.open_dir(&bytes[..at])?, &bytes[at + 1..])),
-        None => Ok((home.again()?, bytes)),
-    }
-}
-
-/// The file that was judged, if it is still there and may be moved at all; its content is not read here.
-fn judge(
-    account: &AccountRef,
-    home: &Dir,
-    folder: &Dir,
-    name: &[u8],
-    file: &FileRef,
-) -> Result<(Found, Facts), Failure> {
+/// The file that was judged, if it is still there and may be moved at all, and its place; its content is not read here.
+fn judge<'p>(account: &AccountRef, home: &Dir, file: &'p FileRef) -> Result<(Place<'p>, Found), Failure> {
     let path = &file.path;
-    let guard = |why: &str| Err(Failure::Guard(format!("{path} {why}")));
     if let Some(why) = kept_by_name(path.bytes()) {
-        return guard(why);
+        return Err(Failure::Guard(format!("{path} {why}")));
     }
-    if is_maildir(home, path.bytes()) {
-        return guard("is mail of a Maildir; use block-login or hold-mail, or copy it as evidence");
-    }
-    let found = Found::hold(folder, name).map_err(|e| lost(path, &e))?;
+    let place = Place::below(home, path.bytes()).map_err(|e| lost(path, &e))?;
+    let found = place.hold().map_err(|e| lost(path, &e))?;
     let Some(found) = found else { return Err(Failure::Gone(format!("{path} is no longer there"))) };
-    let is = found.facts().map_err(|e| lost(path, &e))?;
-    let there = Facts::of(folder).map_err(|e| lost(path, &e))?;
-    if !is.is_file() {
-        return guard("is not a regular file (a link, fifo, socket, device or folder); look at it yourself");
-    }
-    if is.uid != account.uid {
-        return guard(&format!(
-            "belongs to uid {}, not to {account}; look at it yourself, or copy it as evidence",
-            is.uid
-        ));
-    }
-    if there.uid != account.uid {
-        return guard(&format!(
-            "lies in a folder of uid {}, into which {account} could not take it back; copy it as evidence instead",
-            there.uid
-        ));
-    }
-    if is.links > 1 {
-        return guard(
+    let (is, there) = (&found.is, &place.is);
+    let foreign = format!("belongs to uid {}, not to {account}; look at it yourself, or copy it as evidence", is.uid);
+    let no_way_back = format!(
+        "lies in a folder of uid {}, into which {account} could not take it back; copy it as evidence instead",
+        there.uid
+    );
+    let guards = [
+        (is_maildir(home, path.bytes()), "is mail of a Maildir; use block-login or hold-mail, or copy it as evidence"),
+        (!is.is_file(), "is not a regular file (a link, fifo, socket, device or folder); look at it yourself"),
+        (is.uid != account.uid, &foreign),
+        (there.uid != account.uid, &no_way_back),
+        (
+            is.links > 1,
             "has more than one name (hard links), so another file would be changed; copy it as evidence instead",
-        );
-    }
-    if is.fixed || there.fixed {
-        return guard("or its folder is immutable or append-only; `chattr -i -a` it first");
-    }
-    if is.size > SIZE_MAX {
-        return guard("is larger than 1 GiB; look at it yourself");
+        ),
+        (is.fixed || there.fixed, "or its folder is immutable or append-only; `chattr -i -a` it first"),
+        // They would be lost when it becomes root's for as long as it is set aside.
+        (found.is_capable(), "has capabilities (setcap), which only root gives; look at it yourself"),
+        (is.size > SIZE_MAX, "is larger than 1 GiB; look at it yourself"),
+    ];
+    if let Some((_, why)) = guards.iter().find(|(refused, _)| *refused) {
+        return Err(Failure::Guard(format!("{path} {why}")));
     }
     // The time of the inode's last change is not asked: our own way there and back after a death changes it, and the
     // hash, which is compared before and after the move, says more.
     let right = (is.dev, is.ino, is.size) == (file.dev, file.ino, file.size);
-    if right { Ok((found, is)) } else { Err(changed(path)) }
+    if right { Ok((place, found)) } else { Err(changed(path)) }
 }
 
 /// BLAKE3 of the content of a held file; one byte too many is enough for another hash.
@@ -472,10 +458,8 @@ fn kept_by_name(path: &[u8]) -> Option<&'static str> {
     let name = lower.rsplit(|b| *b == b'/').next().unwrap_or_default();
     let whole = [&b"-wal"[..], b"-shm", b"-journal"].iter().find_map(|end| name.strip_suffix(*end)).unwrap_or(name);
     let ends = [&b".sqlite"[..], b".sqlite2", b".sqlite3", b".db", b".db3", b".ibd", b".myd", b".myi", b".frm"];
-    match ends.iter().any(|end| whole.ends_with(end)) || name == b"ibdata1" {
-        true => Some("is a database; repair what is in it with the application, or copy it as evidence"),
-        false => None,
-    }
+    let database = name == b"ibdata1" || ends.iter().any(|end| whole.ends_with(end));
+    database.then_some("is a database; repair what is in it with the application, or copy it as evidence")
 }
 
 /// `X/cur/message`, where `X` has the three folders of a Maildir (maildir(5)); a `tmp` of its own is no mail.
@@ -484,8 +468,7 @@ fn is_maildir(home: &Dir, path: &[u8]) -> bool {
     let near = matches!(parts.next(), Some(b"cur" | b"new" | b"tmp"));
     let mut base = || parts.next().map_or_else(|| home.again(), |base| home.open_dir(base));
     let folder = |base: &Dir, name: &&[u8]| {
-        let found = Found::hold(base, name).ok().flatten();
-        found.is_some_and(|found| found.facts().is_ok_and(|is| is.is_folder()))
+        Found::hold(base, name).is_ok_and(|found| found.is_some_and(|found| found.is.is_folder()))
     };
     near && base().is_ok_and(|base| [&b"cur"[..], b"new", b"tmp"].iter().all(|name| folder(&base, name)))
 }

@@ -19,7 +19,7 @@ use std::io;
 use std::net::IpAddr;
 
 use model::packet::PassKey;
-use model::{FilePath, GateKey, Moment, Number};
+use model::{FilePath, GateKey};
 use sys::dir::Dir;
 
 pub use include::{apache_include, nginx_include};
@@ -87,22 +87,6 @@ pub(crate) fn script(key: &GateKey, path: &FilePath) -> Result<String, String> {
     }
 }
 
-/// Makes the flag of one path what it should be: this page, or no flag at all.
-pub(crate) fn set_script(gate: &Dir, key: &GateKey, path: &FilePath, page: Option<&str>) -> Result<(), String> {
-    let flag = script(key, path)?;
-    let done = match page {
-        Some(text) => put(gate, &flag, text.as_bytes()),
-        None => take(gate, &flag),
-    };
-    done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
-}
-
-/// Whether the flag of one path is there with exactly this page.
-pub(crate) fn script_holds(gate: &Dir, key: &GateKey, path: &FilePath, page: &str) -> bool {
-    let read = script(key, path).map(|flag| gate.read(&flag, 64 * 1024));
-    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
-}
-
 /// Where a vhost's pass file with this leaf lies below GATE.
 pub(crate) fn pass(key: &GateKey, leaf: &str) -> Result<String, String> {
     Ok(match (checked(key)?, key) {
@@ -125,21 +109,22 @@ pub(crate) fn leaves(pass: &PassKey) -> Vec<String> {
 
 /// Makes the flag of `key` what it should be: this page, or no flag at all.
 pub(crate) fn set(gate: &Dir, key: &GateKey, answer: Answer, page: Option<&str>) -> Result<(), String> {
-    for variant in [Answer::Forbidden, Answer::Unavailable] {
-        let path = flag(key, variant)?;
-        let done = match page.filter(|_| variant == answer) {
-            Some(text) => put(gate, &path, text.as_bytes()),
-            None => take(gate, &path),
-        };
-        done.map_err(|e| format!("flag file {path}: {e}; check the gate folder's owner and free space"))?;
-    }
-    Ok(())
+    let variants = [Answer::Forbidden, Answer::Unavailable];
+    variants.iter().try_for_each(|one| set_flag(gate, &flag(key, *one)?, page.filter(|_| *one == answer)))
 }
 
-/// Whether the flag of `key` is there with exactly this page.
-pub(crate) fn holds(gate: &Dir, key: &GateKey, answer: Answer, page: &str) -> bool {
-    let read = flag(key, answer).map(|path| gate.read(&path, 64 * 1024));
-    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
+/// Makes one flag what it should be: this page, or no flag at all.
+pub(crate) fn set_flag(gate: &Dir, flag: &str, page: Option<&str>) -> Result<(), String> {
+    let done = match page {
+        Some(text) => put(gate, flag, text.as_bytes()),
+        None => take(gate, flag),
+    };
+    done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
+}
+
+/// Whether a flag is there with exactly this page.
+pub(crate) fn holds(gate: &Dir, flag: &str, page: &str) -> bool {
+    matches!(gate.read(flag, 64 * 1024), Ok(Some(bytes)) if bytes == page.as_bytes())
 }
 
 /// All flag files below GATE, passes left out; at most 100,000.
@@ -188,51 +173,40 @@ pub(crate) fn take(gate: &Dir, path: &str) -> io::Result<()> {
 
 /// The part of a file name that a server makes of this key by itself.
 fn checked(key: &GateKey) -> Result<String, String> {
-    let refuse = |what: &str, next: &str| Err(format!("{key:?} {what}; {next}"));
     let control = |text: &str| text.bytes().any(|b| b < 0x20 || b == 0x7f);
-    match key {
+    let (name, wrong, next) = match key {
         GateKey::Nginx(name) => {
             // nginx itself lowers the case and drops the dot of `.example.jp` (not so a regex).
             let plain = match name.starts_with('~') {
                 true => name.clone(),
                 false => name.strip_prefix('.').unwrap_or(name).to_ascii_lowercase(),
             };
-            let next = "give the server block a plain first server_name";
-            match plain.as_str() {
-                "" | "." | ".." => refuse("is no file name", next),
-                text if text.contains('/') || text.contains("..") || control(text) => refuse("is no file name", next),
-                text if text.len() > NAME_MAX => refuse("is longer than 254 bytes", next),
-                _ => Ok(plain),
-            }
+            let wrong = match plain.as_str() {
+                "" | "." => Some("is no file name"),
+                text if text.contains('/') || text.contains("..") || control(text) => Some("is no file name"),
+                text => (text.len() > NAME_MAX).then_some("is longer than 254 bytes"),
+            };
+            (plain, wrong, "give the server block a plain first server_name")
         }
         GateKey::Apache(root) => {
-            let next = "write DocumentRoot as an absolute path without `.`, `..` or double slashes";
-            let plain = |part: &str| !matches!(part, "" | "." | "..");
-            let mut parts = root.split('/');
-            if root.is_empty() || parts.next() != Some("") || !parts.clone().all(plain) || control(root) {
-                return refuse("is not a normal absolute path", next);
-            }
-            if parts.clone().any(|part| part.len() > NAME_MAX) || root.len() > 3000 {
-                return refuse("is too long", "use a shorter DocumentRoot (254 bytes a folder)");
-            }
-            // Otherwise a tenant could name a folder so that one site's flag is another one's folder.
-            if parts.any(|part| part.starts_with(OURS)) {
-                return refuse("has a folder named like our own files", "rename the folder");
-            }
-            Ok(root.clone())
+            let parts: Vec<&str> = root.strip_prefix('/').unwrap_or_default().split('/').collect();
+            let long = root.len() > 3000 || parts.iter().any(|part| part.len() > NAME_MAX);
+            let wrong = match control(root) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+                true => Some("is not a normal absolute path"),
+                false if long => Some("is too long (254 bytes a folder)"),
+                // Otherwise a tenant could name a folder so that one site's flag is another one's folder.
+                false => {
+                    parts.iter().any(|part| part.starts_with(OURS)).then_some("has a folder named like our own files")
+                }
+            };
+            (
+                root.clone(),
+                wrong,
+                "write DocumentRoot as an absolute path, shorter, and without `.`, `..`, `//` or `.hikeshi-`",
+            )
         }
-    }
-}
-
-/// What a page says besides its fixed words.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts<'a> {
-    /// The incident.
-    pub number: Number,
-    /// Since when.
-    pub since: Moment,
-    /// Where the owner enters the number.
-    pub portal: &'a str,
+    };
+    wrong.map_or(Ok(name), |wrong| Err(format!("{key:?} {wrong}; {next}")))
 }
 
 #[cfg(test)]
@@ -269,14 +243,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let gate = Dir::open_own(folder.path()).unwrap();
         let (outer, inner) = (apache("/home/a/www"), apache("/home/a/www/shop"));
+        let holds = |key, answer, page| holds(&gate, &flag(key, answer).unwrap(), page);
         for key in [&outer, &inner] {
             set(&gate, key, Answer::Forbidden, Some("page")).unwrap();
-            assert!(holds(&gate, key, Answer::Forbidden, "page"));
+            assert!(holds(key, Answer::Forbidden, "page"));
         }
         set(&gate, &inner, Answer::Forbidden, None).unwrap();
-        assert!(holds(&gate, &outer, Answer::Forbidden, "page"));
+        assert!(holds(&outer, Answer::Forbidden, "page"));
         set(&gate, &outer, Answer::Unavailable, Some("other")).unwrap();
-        assert!(!holds(&gate, &outer, Answer::Forbidden, "page") && holds(&gate, &outer, Answer::Unavailable, "other"));
+        assert!(!holds(&outer, Answer::Forbidden, "page") && holds(&outer, Answer::Unavailable, "other"));
         set(&gate, &outer, Answer::Forbidden, None).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("apache")).unwrap().count(), 0);
     }

@@ -198,40 +198,124 @@ fn nothing_is_given_back_on_a_guess_and_the_original_is_kept() {
     let taken = aside(1, vec![judged(&home, "www/taken")], 0);
     done(set_aside(&mut actor, 1, &home, &taken));
     write(&home.join("www/taken"), "newer");
-    let why = failed(actor.handle(lift(2, &alice(), &taken, false))).to_string();
-    assert!(why.contains("not overwritten") && std::fs::read(home.join("www/taken")).unwrap() == b"newer", "{why}");
+    let kept = |what: String, says: &str| {
+        assert!(what.starts_with("0 files are back") && what.contains("kept as /") && what.contains(says), "{what}");
+    };
+    kept(done(actor.handle(lift(2, &alice(), &taken, false))), "not overwritten");
+    assert_eq!(std::fs::read(home.join("www/taken")).unwrap(), b"newer");
     assert_eq!(std::fs::read(&shelf(&node)[0]).unwrap(), b"text");
+    // That is the end of it: nothing is in force, nothing is tried again by itself, also not by the next act.
+    node.pass_time(10);
+    actor.tick();
+    drop(actor);
+    let mut actor = node.open();
+    assert!(in_force(&mut actor).is_empty() && shelf(&node).len() == 1);
     std::fs::rename(home.join("www/taken"), home.join("www/newer")).unwrap();
     node.pass_time(10);
     actor.tick();
-    assert_eq!(std::fs::read(home.join("www/taken")).unwrap(), b"text", "tried again by itself");
+    assert!(!home.join("www/taken").exists());
+    assert_eq!(done(actor.handle(lift(3, &alice(), &taken, false))), "1 files are back where they were");
+    assert_eq!(std::fs::read(home.join("www/taken")).unwrap(), b"text");
     // A process that still has it open writes into it.
     let open = std::fs::OpenOptions::new().write(true).open(home.join("www/open")).unwrap();
     let written = aside(2, vec![judged(&home, "www/open")], 0);
-    done(set_aside(&mut actor, 3, &home, &written));
+    done(set_aside(&mut actor, 4, &home, &written));
     open.write_all_at(b"evil", 0).unwrap();
     assert!(in_force(&mut actor)[0].2.contains("changed by a process"), "{:?}", in_force(&mut actor));
-    let why = failed(actor.handle(lift(4, &alice(), &written, false))).to_string();
-    assert!(why.contains("has it open") && !home.join("www/open").exists(), "{why}");
-    // The folder is another one, with the same name.
+    kept(done(actor.handle(lift(5, &alice(), &written, false))), "has it open");
+    assert!(!home.join("www/open").exists());
+    // The folder is another one, with the same name; then the right one, but through a link.
     let elsewhere = aside(3, vec![judged(&home, "www/elsewhere")], 0);
-    done(set_aside(&mut actor, 5, &home, &elsewhere));
+    done(set_aside(&mut actor, 6, &home, &elsewhere));
     std::fs::rename(home.join("www"), home.join("old")).unwrap();
     folder(&home.join("www"));
-    let why = failed(actor.handle(lift(6, &alice(), &elsewhere, false))).to_string();
-    assert!(why.contains("another one now"), "{why}");
-    symlink("old", home.join("www2")).unwrap();
+    kept(done(actor.handle(lift(7, &alice(), &elsewhere, false))), "another one now");
     std::fs::rename(home.join("www"), home.join("new")).unwrap();
-    std::fs::rename(home.join("www2"), home.join("www")).unwrap();
-    node.pass_time(10);
-    actor.tick();
-    assert!(!home.join("old/elsewhere").exists(), "the right folder, but through a link");
-    assert_eq!(shelf(&node).len(), 2);
+    symlink("old", home.join("www")).unwrap();
+    kept(done(actor.handle(lift(8, &alice(), &elsewhere, false))), "another one now");
+    assert!(!home.join("old/elsewhere").exists() && shelf(&node).len() == 2);
     std::fs::remove_file(home.join("www")).unwrap();
     std::fs::rename(home.join("old"), home.join("www")).unwrap();
-    node.pass_time(10);
-    actor.tick();
+    done(actor.handle(lift(9, &alice(), &elsewhere, false)));
     assert_eq!(std::fs::read(home.join("www/elsewhere")).unwrap(), b"text");
+}
+
+#[test]
+fn of_several_files_those_whose_place_is_free_go_back_and_the_rest_is_kept_at_every_death() {
+    for n in 1.. {
+        let (node, home, files, one) = pair();
+        done(set_aside(&mut node.open(), 1, &home, &one));
+        write(&home.join("www/a"), "newer");
+        let died = {
+            let mut actor = dying(&node, n);
+            catch_unwind(AssertUnwindSafe(|| done(actor.handle(lift(2, &alice(), &one, false))))).is_err()
+        };
+        let mut actor = node.open();
+        node.pass_time(10);
+        actor.tick();
+        done(actor.handle(lift(2, &alice(), &one, false)));
+        assert!(in_force(&mut actor).is_empty() && shelf(&node).len() == 1, "step {n}");
+        std::fs::remove_file(home.join("www/a")).unwrap();
+        done(actor.handle(lift(3, &alice(), &one, false)));
+        assert_eq!(places(&node, &home, &files), [true; 2], "step {n}");
+        if !died {
+            assert!(n > 5);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_process_that_has_the_file_open_cannot_link_it_back_and_every_bit_is_as_before() {
+    let (node, home) = homely();
+    let protected = std::fs::read_to_string("/proc/sys/fs/protected_hardlinks").is_ok_and(|on| on.trim() == "1");
+    if !is_root() || !protected {
+        skipped("sealing needs root and fs.protected_hardlinks");
+        return;
+    }
+    let user = Some((test_uid(), test_uid()));
+    let dir = sys::dir::Dir::open(&home).unwrap();
+    let link = |open: &sys::file::Found, name: &[u8]| {
+        open.link_as(&dir, name, user, &mut std::time::Duration::from_secs(5)).map_err(|e| e.kind())
+    };
+    for (n, mode) in [(1, 0o644), (2, 0o6755), (3, 0o2711), (4, 0o000)] {
+        write(&home.join("a"), "text");
+        std::fs::set_permissions(home.join("a"), PermissionsExt::from_mode(mode)).unwrap();
+        let open = sys::file::Found::hold(&dir, b"a").unwrap().unwrap();
+        // The naive twin, a move into a folder where nobody can look, is undone by who has it open.
+        let naive = node.config.quarantine_dirs[0].join("naive");
+        std::fs::rename(home.join("a"), &naive).unwrap();
+        assert_eq!(link(&open, b"a"), Ok(()));
+        std::fs::remove_file(naive).unwrap();
+        let before = snapshot(&home);
+        let one = aside(n, vec![judged(&home, "a")], 0);
+        let mut actor = node.open();
+        done(set_aside(&mut actor, u64::from(n) * 10, &home, &one));
+        let sealed = std::fs::metadata(&shelf(&node)[0]).unwrap();
+        assert_eq!((sealed.uid(), sealed.mode() & 0o7777), (0, 0));
+        assert_eq!(link(&open, b"back"), Err(std::io::ErrorKind::PermissionDenied), "mode {mode:o}");
+        assert_eq!(in_force(&mut actor)[0].2, "1 of 1 files set aside", "sealed is not changed");
+        // Lifted for good it stays sealed.
+        done(actor.handle(lift(u64::from(n) * 10 + 1, &alice(), &one, true)));
+        assert_eq!(link(&open, b"back"), Err(std::io::ErrorKind::PermissionDenied));
+        done(actor.handle(lift(u64::from(n) * 10 + 2, &alice(), &one, false)));
+        // Undone to the bit.
+        assert_eq!(snapshot(&home), before);
+        std::fs::remove_file(home.join("a")).unwrap();
+    }
+}
+
+#[test]
+fn a_name_that_was_made_all_the_same_is_seen() {
+    let (node, home) = homely();
+    write(&home.join("a"), "text");
+    let one = aside(1, vec![judged(&home, "a")], 0);
+    let mut actor = node.open();
+    done(set_aside(&mut actor, 1, &home, &one));
+    // As where fs.protected_hardlinks is 0.
+    std::fs::hard_link(&shelf(&node)[0], home.join("back")).unwrap();
+    let (_, holds, what) = in_force(&mut actor).remove(0);
+    assert!(!holds && what.contains("linked back by a process"), "{what}");
 }
 
 #[test]
@@ -495,6 +579,7 @@ fn places(node: &Node, home: &Path, files: &[(&str, u64)]) -> Vec<bool> {
         assert!(at_home != aside.is_some(), "{name} is in {} places", u8::from(at_home) * 2);
         let at = if at_home { home.join(name) } else { aside.unwrap().clone() };
         assert_eq!(hash(&at), Hash::of(name.as_bytes()), "{name}");
+        assert!(!at_home || is_his(&snapshot(home)[name.as_bytes()]), "{name} is not his");
         at_home
     };
     files.iter().map(place).collect()
@@ -515,6 +600,20 @@ fn pair_in(node: Node) -> (Node, std::path::PathBuf, Vec<(&'static str, u64)>, m
     (node, home, files, aside(1, refs, 0))
 }
 
+/// An act that dies at its n-th step.
+fn dying(node: &Node, n: usize) -> act::Actor {
+    let count = AtomicUsize::new(0);
+    node.open_with(Box::new(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) + 1 == n {
+            std::panic::panic_any("killed here");
+        }
+    }))
+}
+
+fn is_his(seen: &Seen) -> bool {
+    !is_root() || (seen.owner == (test_uid(), test_uid()) && seen.mode & 0o7777 == 0o644)
+}
+
 #[test]
 fn a_file_is_in_one_place_after_death_at_every_step() {
     let quiet = std::panic::take_hook();
@@ -533,17 +632,16 @@ fn a_file_is_in_one_place_after_death_at_every_step() {
             if lifting {
                 done(set_aside(&mut node.open(), 1, &home, &one));
             }
-            let count = AtomicUsize::new(0);
-            let mut actor = node.open_with(Box::new(move |_| {
-                if count.fetch_add(1, Ordering::Relaxed) + 1 == n {
-                    std::panic::panic_any("killed here");
-                }
-            }));
+            let before = snapshot(&home);
+            let mut actor = dying(&node, n);
             if catch_unwind(AssertUnwindSafe(|| actor.handle(packet.clone()))).is_ok() {
                 assert!(n > 7, "{n}");
                 break;
             }
             drop(actor);
+            // Where the tenant has it, it is his, with its mode.
+            let seen = snapshot(&home);
+            files.iter().for_each(|(name, _)| assert!(seen.get(name.as_bytes()).is_none_or(is_his), "step {n}"));
             // Death once more, while the first one is cleaned up.
             let dies = || node.open_with(Box::new(|_| std::panic::panic_any("killed here")));
             let _ = catch_unwind(AssertUnwindSafe(dies));
@@ -556,6 +654,10 @@ fn a_file_is_in_one_place_after_death_at_every_step() {
             assert_eq!(places(&node, &home, &files), [lifting; 2], "sent again after step {n}");
             done(actor.handle(lift(3, &alice(), &one, false)));
             assert_eq!(places(&node, &home, &files), [true; 2]);
+            let after = snapshot(&home);
+            files.iter().for_each(|(name, _)| {
+                assert!(lifting || after[name.as_bytes()] == before[name.as_bytes()], "step {n}");
+            });
         }
     }
 }

@@ -78,7 +78,8 @@ const LOOKS: [Look; 8] = [
 type Look = fn(&World) -> Result<(), String>;
 
 /// Steps at which nobody dies here, and which test kills there.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("lift: kept", "the tests of files, where the place is taken"),
     ("impose: failed", "the tests of faults"),
     ("pass: journalled", "the tests of crashes"),
     ("pass: one file", "the tests of crashes"),

@@ -260,8 +260,10 @@ fn nothing_outside_of_the_tenants_tree_is_touched_in_any_race_where_the_naive_tw
                 shelf(&node).iter().map(|path| std::fs::symlink_metadata(path).unwrap().ino()).collect();
             let wrong = kept.iter().any(|kept| *kept != ino) || kept.len() > 1 || aside != (kept.len() == 1);
             let answer = actor.handle(lift(race * 4 + 2, &alice(), &one, false));
-            let back = aside && matches!(answer[0], model::packet::FromAct::Done { .. });
+            let back = aside && matches!(answer[0], model::packet::FromAct::Done { .. }) && shelf(&node).is_empty();
             looper.tell(b's');
+            // Nothing that was sealed is left to him in that state.
+            let wrong = wrong || snapshot(&home).values().any(|seen| seen.owner.0 == 0);
             // What was refused on the way back is kept; by hand it is ended here.
             let left = shelf(&node);
             let wrong = wrong || left.iter().any(|path| std::fs::symlink_metadata(path).unwrap().ino() != ino);

@@ -3,15 +3,21 @@
 //! v2 (`cgroup.freeze`, mounted anywhere, also beside v1) is preferred because it can kill a whole folder; the v1
 //! freezer comes next. Other controllers are never touched: no mount, no `subtree_control`, no foreign folder.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use crate::dir::Dir;
+use crate::process::Process;
 
 /// Our own folder below the mount point.
 const OWN: &str = "hikeshi";
+/// How often, and in which pauses, a folder that is being emptied is looked at.
+const LOOKS_MAX: usize = 400;
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Which interface a freezer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +93,8 @@ impl Freezer {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a cage's name is one component"));
         }
         let path = format!("{OWN}/{name}");
-        self.dir.make_dirs(&path, 0o755)?;
-        Ok(Cage { version: self.version, dir: self.dir.open_dir(&path)? })
+        let dir = self.dir.make_dirs(&path, 0o755).map_err(|e| of(name, &e))?;
+        Ok(Cage { version: self.version, dir })
     }
 
     /// Our folder of this name if it is there.
@@ -96,7 +102,58 @@ impl Freezer {
         match self.dir.open_dir(format!("{OWN}/{name}")) {
             Ok(dir) => Ok(Some(Cage { version: self.version, dir })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
+            Err(e) => Err(of(name, &e)),
+        }
+    }
+
+    /// Moves a held process into a cage. A pid is written, not a pidfd: if the process ended meanwhile the number may
+    /// be another's, who goes back.
+    pub fn catch(&self, cage: &Cage, process: &Process) -> io::Result<()> {
+        cage.add(process.pid())?;
+        match process.is_alive() || !cage.members()?.contains(&process.pid()) {
+            true => Ok(()),
+            false => self.put_back(process.pid(), ""),
+        }
+    }
+
+    /// Whether our folder of this name stands still with all of these pids in it, and how many processes are in it.
+    /// Without pids a folder that is not there stands still.
+    pub fn stands(&self, name: &str, pids: &[u32]) -> io::Result<(bool, usize)> {
+        let Some(cage) = self.existing(name)? else { return Ok((pids.is_empty(), 0)) };
+        let members = cage.members().map_err(|e| of(name, &e))?;
+        let inside = pids.iter().all(|pid| members.contains(pid));
+        Ok((inside && cage.is_frozen().map_err(|e| of(name, &e))?, members.len()))
+    }
+
+    /// Empties our folder of this name and removes it, within 2 seconds: each process goes on at its `place`, or is
+    /// killed if `ends` says so. How many there were; none when the folder is not there.
+    pub fn release<'p>(
+        &self,
+        name: &str,
+        place: impl Fn(u32) -> &'p str,
+        ends: impl Fn(u32) -> bool,
+    ) -> io::Result<usize> {
+        let Some(cage) = self.existing(name)? else { return Ok(0) };
+        let (mut seen, mut tries) = (BTreeSet::new(), 0);
+        loop {
+            let members = cage.members().map_err(|e| of(name, &e))?;
+            seen.extend(members.iter().copied());
+            let (end, on): (Vec<u32>, Vec<u32>) = members.into_iter().partition(|pid| ends(*pid));
+            for pid in on {
+                match self.put_back(pid, place(pid)) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(of(name, &e)),
+                    _ => {}
+                }
+            }
+            if !end.is_empty() {
+                cage.kill().map_err(|e| of(name, &e))?;
+            }
+            match self.remove(name) {
+                Ok(()) => return Ok(seen.len()),
+                Err(e) if tries == LOOKS_MAX => return Err(of(name, &e)),
+                Err(_) => tries += 1,
+            }
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -160,18 +217,25 @@ impl Cage {
         }
     }
 
-    /// Kills everything in it at once where the kernel can (`cgroup.kill`, v2 since 5.14); false where not.
-    pub fn kill(&self) -> io::Result<bool> {
-        match self.version {
-            Version::V2 if self.dir.has_file("cgroup.kill")? => write(&self.dir, "cgroup.kill", "1").map(|()| true),
-            _ => Ok(false),
+    /// Kills everything in it: at once where the kernel can (`cgroup.kill`, v2 since 5.14), else one by one.
+    pub fn kill(&self) -> io::Result<()> {
+        if self.version == Version::V2 && self.dir.has_file("cgroup.kill")? {
+            return write(&self.dir, "cgroup.kill", "1");
         }
+        for process in self.members()?.into_iter().filter_map(|pid| Process::open(pid).ok()) {
+            let _ = process.kill();
+        }
+        self.thaw() // a frozen v1 process dies when it thaws
     }
 
     fn read(&self, name: &str) -> io::Result<String> {
         let bytes = self.dir.read(name, 1 << 20)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+fn of(name: &str, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("freezer folder {OWN}/{name}: {e}"))
 }
 
 /// Control files take one write and no truncation, rename or sync.
@@ -294,7 +358,17 @@ mod tests {
             assert_eq!(freezer.place_of(&process.cgroups().unwrap()), before);
             freezer.remove(&name).unwrap();
             assert!(freezer.existing(&name).unwrap().is_none());
-            child.kill().unwrap();
+            assert_eq!(freezer.stands(&name, &[]).unwrap(), (true, 0));
+            assert_eq!(freezer.stands(&name, &[child.id()]).unwrap(), (false, 0));
+            for ends in [false, true] {
+                let cage = freezer.cage(&name).unwrap();
+                cage.freeze().unwrap();
+                freezer.catch(&cage, &process).unwrap();
+                assert_eq!(freezer.stands(&name, &[child.id()]).unwrap().1, 1);
+                assert_eq!(freezer.release(&name, |_| &before, |_| ends).unwrap(), 1);
+                assert!(freezer.existing(&name).unwrap().is_none());
+                assert_eq!((process.is_alive(), freezer.release(&name, |_| "", |_| ends).unwrap()), (!ends, 0));
+            }
             child.wait().unwrap();
         }
         if tried == 0 {

@@ -190,10 +190,11 @@ impl Dir {
         }
     }
 
-    fn parent<'n>(&self, name: &'n str) -> io::Result<(Dir, &'n str)> {
-        checked(name.as_bytes())?;
-        match name.rsplit_once('/') {
-            Some((folder, last)) => Ok((self.open_dir(folder)?, last)),
+    /// Opens the folder in which `name` lies; and the last component.
+    pub fn parent<'n, N: AsRef<[u8]> + ?Sized>(&self, name: &'n N) -> io::Result<(Dir, &'n [u8])> {
+        let name = checked(name.as_ref())?;
+        match name.iter().rposition(|b| *b == b'/') {
+            Some(at) => Ok((self.open_dir(&name[..at])?, &name[at + 1..])),
             None => Ok((self.again()?, name)),
         }
     }

@@ -7,21 +7,23 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, Timestamps, Uid};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
 
-/// How long the child that gives a file back may take: its tenant can stop it, but then it is ended.
-const CHILD_WAIT: Duration = Duration::from_secs(5);
+/// A child that was killed is looked for this many times, with a pause between them: a second.
+const DEATH_LOOKS: usize = 200;
+const DEATH_LOOK: Duration = Duration::from_millis(5);
 const NANOS: i64 = 1_000_000_000;
 
 /// What a file is, by statx(2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Device.
     pub dev: u64,
@@ -91,15 +93,43 @@ impl Facts {
     }
 }
 
+/// Where a file lies, or would: its folder is held, so nobody can exchange what is above the name.
+#[derive(Debug)]
+pub struct Place<'p> {
+    /// The folder.
+    pub dir: Dir,
+    /// What the folder is.
+    pub is: Facts,
+    /// The file's name in it.
+    pub name: &'p [u8],
+}
+
+impl Place<'_> {
+    /// The place of a path below `root`; a link or another mount on the way is an error.
+    pub fn below<'p>(root: &Dir, path: &'p [u8]) -> io::Result<Place<'p>> {
+        let (dir, name) = root.parent(path)?;
+        Ok(Place { is: Facts::of(&dir)?, dir, name })
+    }
+
+    /// Holds what is there.
+    pub fn hold(&self) -> io::Result<Option<Found>> {
+        Found::hold(&self.dir, self.name)
+    }
+}
+
 /// A file that is held, not opened: no fifo waits, no device wakes, and its inode is not reused meanwhile.
 #[derive(Debug)]
-pub struct Found(OwnedFd);
+pub struct Found {
+    file: OwnedFd,
+    /// What it was when it was taken hold of.
+    pub is: Facts,
+}
 
 impl Found {
     /// Holds what `name`, one component, is in `dir`: a link itself, another mount never. `None`: it is not there.
     pub fn hold(dir: &Dir, name: &[u8]) -> io::Result<Option<Found>> {
         match dir.open_beneath(one(name)?, OFlags::PATH) {
-            Ok(file) => Ok(Some(Found(file.into()))),
+            Ok(file) => Ok(Some(Found { is: Facts::of(&file)?, file: file.into() })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -107,30 +137,56 @@ impl Found {
 
     /// What it is now.
     pub fn facts(&self) -> io::Result<Facts> {
-        Facts::of(&self.0)
+        Facts::of(&self.file)
+    }
+
+    /// Gives exactly this inode to `uid` with the permissions of `mode`; the group stays. Root's with mode 0 it is
+    /// sealed: who has it open can no longer give it a name (proc(5), `protected_hardlinks`).
+    ///
+    /// May be repeated. First the owner, which takes set-user-id away, so that no program of a tenant is root's with
+    /// it for a moment; then the mode, which from then on nobody else can change.
+    #[allow(unsafe_code)]
+    pub fn give(&self, uid: u32, mode: u32) -> io::Result<()> {
+        rustix::fs::chownat(&self.file, "", Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH)?;
+        // Without CAP_FSETID only who is of the file's group can set its set-group-id.
+        // SAFETY: setfsgid takes a number and changes nothing but this thread's group for files, for two lines.
+        let own = unsafe { libc::setfsgid(self.is.gid) };
+        let done = rustix::fs::chmodat(CWD, own_link(&self.file), Mode::from_raw_mode(mode), AtFlags::empty());
+        // SAFETY: as above; it was this thread's before.
+        unsafe { libc::setfsgid(own as libc::gid_t) };
+        Ok(done?)
+    }
+
+    /// Whether it has capabilities (capabilities(7), «File capabilities»), which a change of owner takes away.
+    pub fn is_capable(&self) -> bool {
+        rustix::fs::getxattr(own_link(&self.file), "security.capability", &mut [0; 64][..]).is_ok()
     }
 
     /// Opens exactly this inode for reading, its access time kept. Error unless it is a regular file;
     /// `WouldBlock` when somebody has a lease on it (fcntl(2)), for which nobody here waits.
     pub fn read(&self) -> io::Result<File> {
-        if !self.facts()?.is_file() {
+        if !self.is.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOATIME | OFlags::NOCTTY | OFlags::CLOEXEC;
         // The one magic link that we follow is our own descriptor.
-        Ok(rustix::fs::openat(CWD, own_link(&self.0), flags, Mode::empty())?.into())
+        Ok(rustix::fs::openat(CWD, own_link(&self.file), flags, Mode::empty())?.into())
     }
 
     /// Gives it the name `name` in `dir` as `uid` and `gid`, in a child that has nothing else (`None`: as we are).
     ///
     /// Never overwrites: `AlreadyExists`. A folder that its owner made read-only is opened for the moment of the
-    /// link; the time of its last change is afterwards what it was. `TimedOut`: the child was stopped and ended.
+    /// link; the time of its last change is afterwards what it was. Its tenant can stop the child: `patience` is for
+    /// all children of one order together, each takes from it what it needs, and then it is ended: `TimedOut`.
     #[allow(unsafe_code)]
-    pub fn link_as(&self, dir: &Dir, name: &[u8], user: Option<(u32, u32)>) -> io::Result<()> {
+    pub fn link_as(&self, dir: &Dir, name: &[u8], user: Option<(u32, u32)>, patience: &mut Duration) -> io::Result<()> {
+        if patience.is_zero() {
+            return Err(stopped());
+        }
         let name = CString::new(one(name)?)?;
-        let from = CString::new(own_link(&self.0))?;
-        let at = dir.as_fd().as_raw_fd();
-        let needed = [at.min(self.0.as_raw_fd()), at.max(self.0.as_raw_fd())];
+        let from = CString::new(own_link(&self.file))?;
+        let (at, file) = (dir.as_fd().as_raw_fd(), self.file.as_raw_fd());
+        let needed = [at.min(file), at.max(file)];
         // SAFETY: the child calls nothing but system calls on values that were made before the fork, and ends by
         // _exit: no lock, no allocation, no destructor of ours runs in it.
         let child = unsafe { libc::fork() };
@@ -142,7 +198,7 @@ impl Found {
                 // SAFETY: _exit only ends this process, which is the child; error numbers fit in its status.
                 unsafe { libc::_exit(told.err().unwrap_or(0)) }
             }
-            child => ended(child),
+            child => ended(child, patience),
         }
     }
 }
@@ -165,7 +221,7 @@ pub fn unlink(dir: &Dir, name: &[u8]) -> io::Result<()> {
 
 /// Sets the time of a folder's last change back to what it was.
 pub fn set_modified(dir: &Dir, modified_ns: i64) -> io::Result<()> {
-    let time = |sec, nsec| Timespec { tv_sec: sec, tv_nsec: nsec };
+    let time = |sec, nsec| rustix::fs::Timespec { tv_sec: sec, tv_nsec: nsec };
     let times = Timestamps {
         last_access: time(0, libc::UTIME_OMIT as _),
         last_modification: time(modified_ns.div_euclid(NANOS), modified_ns.rem_euclid(NANOS) as _),
@@ -252,44 +308,33 @@ fn link_in(from: &std::ffi::CStr, at: i32, name: &std::ffi::CStr) -> Result<(), 
     Ok(())
 }
 
-/// Waits for the child, for a bounded time; then it is ended.
-#[allow(unsafe_code)]
-fn ended(child: i32) -> io::Result<()> {
-    // SAFETY: pidfd_open takes numbers; the child is ours and not yet waited for, so the pid is its own, and a
-    // descriptor that is not negative is new and ours.
-    let pidfd = unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, child, 0);
-        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))
-    };
+/// Waits for the child as long as there is patience, then kills it and waits a moment more. One that is not gone even
+/// then (it sleeps in a broken file system) is left: it has nothing of ours but two descriptors, and the tenant's uid.
+fn ended(child: i32, patience: &mut Duration) -> io::Result<()> {
     let since = Instant::now();
-    let late = pidfd.is_none_or(|pidfd| {
-        loop {
-            let left = CHILD_WAIT.saturating_sub(since.elapsed());
-            let wait = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-            match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait)) {
-                Ok(count) => break count == 0,
-                Err(Errno::INTR) => {}
-                Err(_) => break true,
-            }
+    let pid = Pid::from_raw(child).ok_or(io::ErrorKind::InvalidInput)?;
+    // Ours and not yet waited for, so the number is its own.
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+    if !pidfd.is_ok_and(|pidfd| crate::process::wait_end(pidfd.as_fd(), *patience)) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+    let status = (0..DEATH_LOOKS).find_map(|_| match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
+        Ok(None) | Err(Errno::INTR) => {
+            std::thread::sleep(DEATH_LOOK);
+            None
         }
+        other => Some(other),
     });
-    if late {
-        // SAFETY: kill takes numbers; a child that was not waited for cannot be somebody else.
-        unsafe { libc::kill(child, libc::SIGKILL) };
+    *patience = patience.saturating_sub(since.elapsed());
+    match status.transpose()?.flatten().and_then(|(_, status)| status.exit_status()) {
+        Some(0) => Ok(()),
+        Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+        None => Err(stopped()),
     }
-    let mut status = 0;
-    // SAFETY: `status` outlives the call.
-    while unsafe { libc::waitpid(child, &mut status, 0) } == -1 {
-        let why = io::Error::last_os_error();
-        if why.raw_os_error() != Some(libc::EINTR) {
-            return Err(why);
-        }
-    }
-    match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
-        (true, 0) => Ok(()),
-        (true, errno) => Err(io::Error::from_raw_os_error(errno)),
-        (false, _) => Err(io::Error::new(io::ErrorKind::TimedOut, "the child that gives it back was ended")),
-    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the child that gives it back was stopped; freeze the account's processes")
 }
 
 #[cfg(test)]
@@ -297,6 +342,8 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
+
+    const WAIT: Duration = Duration::from_secs(5);
 
     fn folders() -> (tempfile::TempDir, Dir, Dir) {
         let folder = tempfile::tempdir().unwrap();
@@ -314,18 +361,18 @@ mod tests {
         let (file, other) = (path.path().join("one/-rf\n$()"), path.path().join("two/x"));
         std::fs::write(&file, "text").unwrap();
         std::fs::write(&other, "other").unwrap();
-        let before = Found::hold(&one, b"-rf\n$()").unwrap().unwrap().facts().unwrap();
+        let before = Found::hold(&one, b"-rf\n$()").unwrap().unwrap().is;
         assert_eq!(rename(&one, b"-rf\n$()", &two, b"x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         rename(&one, b"-rf\n$()", &two, b"y").unwrap();
         let found = Found::hold(&two, b"y").unwrap().unwrap();
-        assert!(found.facts().unwrap().same(&before));
+        assert!(found.is.same(&before));
         let folder = std::fs::metadata(path.path().join("one")).unwrap();
         std::fs::set_permissions(path.path().join("one"), PermissionsExt::from_mode(0o2555)).unwrap();
         std::fs::write(path.path().join("two/z"), "").unwrap();
-        found.link_as(&one, b"-rf\n$()", None).unwrap();
+        found.link_as(&one, b"-rf\n$()", None, &mut WAIT.clone()).unwrap();
         let after = std::fs::metadata(path.path().join("one")).unwrap();
         assert_eq!((folder.mtime_nsec(), after.mode() & 0o7777), (after.mtime_nsec(), 0o2555));
-        let again = found.link_as(&one, b"-rf\n$()", None).unwrap_err();
+        let again = found.link_as(&one, b"-rf\n$()", None, &mut WAIT.clone()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&other).unwrap(), b"other");
     }
@@ -340,9 +387,56 @@ mod tests {
         std::fs::write(path.path().join("one/a"), "text").unwrap();
         let found = Found::hold(&one, b"a").unwrap().unwrap();
         // Root's folder and root's file: the naive twin, which stays root, does it.
-        let refused = found.link_as(&two, b"a", Some((20_205, 20_205))).unwrap_err();
+        let refused = found.link_as(&two, b"a", Some((20_205, 20_205)), &mut WAIT.clone()).unwrap_err();
         assert!(matches!(refused.raw_os_error(), Some(libc::EACCES | libc::EPERM)), "{refused}");
-        found.link_as(&two, b"a", None).unwrap();
+        found.link_as(&two, b"a", None, &mut WAIT.clone()).unwrap();
+    }
+
+    #[test]
+    fn children_that_are_stopped_are_ended_and_their_order_has_no_patience_left() {
+        let sleep = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (mut patience, stopped) = (Duration::from_millis(20), sleep());
+        rustix::process::kill_process(Pid::from_child(&stopped), Signal::STOP).unwrap();
+        assert_eq!(ended(stopped.id() as i32, &mut patience).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(patience.is_zero() && rustix::process::test_kill_process(Pid::from_child(&stopped)).is_err());
+        let (path, one, two) = folders();
+        std::fs::write(path.path().join("one/a"), "text").unwrap();
+        let next = Found::hold(&one, b"a").unwrap().unwrap().link_as(&two, b"a", None, &mut patience);
+        assert_eq!(next.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(!path.path().join("two/a").exists());
+    }
+
+    #[test]
+    fn what_is_sealed_cannot_be_linked_by_its_tenant_and_comes_back_with_every_bit() {
+        let refused = std::fs::read_to_string("/proc/sys/fs/protected_hardlinks").is_ok_and(|on| on.trim() == "1");
+        if !rustix::process::geteuid().is_root() || !refused {
+            let _ = io::Write::write_all(&mut io::stderr(), b"SKIPPED: needs root and fs.protected_hardlinks\n");
+            return;
+        }
+        let (path, one, two) = folders();
+        let (file, user) = (path.path().join("one/a"), Some((20_205, 20_205)));
+        std::fs::write(&file, "text").unwrap();
+        for (folder, mode) in [("one", 0o700), ("two", 0o777)] {
+            std::fs::set_permissions(path.path().join(folder), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::chown(&file, Some(20_205), Some(20_206)).unwrap();
+        for mode in [0o6755, 0o2755, 0o4700, 0o1000, 0o000] {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            let before = std::fs::metadata(&file).unwrap();
+            let found = Found::hold(&one, b"a").unwrap().unwrap();
+            // The naive twin only moves it to where nobody can look: who has it open makes it a name again.
+            found.link_as(&two, b"naive", user, &mut WAIT.clone()).unwrap();
+            std::fs::remove_file(path.path().join("two/naive")).unwrap();
+            found.give(0, 0).unwrap();
+            let sealed = found.facts().unwrap();
+            assert_eq!((sealed.uid, sealed.gid, sealed.mode & 0o7777), (0, 20_206, 0));
+            let why = found.link_as(&two, b"back", user, &mut WAIT.clone()).unwrap_err();
+            assert_eq!(why.raw_os_error(), Some(libc::EPERM), "mode {mode:o}");
+            found.give(20_205, before.mode()).unwrap();
+            let after = found.facts().unwrap();
+            assert_eq!((after.uid, after.gid, after.mode), (before.uid(), before.gid(), before.mode()));
+            assert!(after.modified_ns == found.is.modified_ns && after.accessed_ns == found.is.accessed_ns);
+        }
     }
 
     #[test]
@@ -351,9 +445,9 @@ mod tests {
         rustix::fs::mknodat(&one, "fifo", FileType::Fifo, Mode::RWXU, 0).unwrap();
         symlink("/etc/passwd", path.path().join("one/link")).unwrap();
         let fifo = Found::hold(&one, b"fifo").unwrap().unwrap();
-        assert!(!fifo.facts().unwrap().is_file() && fifo.read().is_err());
+        assert!(!fifo.is.is_file() && fifo.read().is_err());
         let link = Found::hold(&one, b"link").unwrap().unwrap();
-        assert!(!link.facts().unwrap().is_file() && link.read().is_err());
+        assert!(!link.is.is_file() && link.read().is_err());
         assert!(Found::hold(&one, b"none").unwrap().is_none());
         for name in [&b"a/b"[..], b"..", b"", b"."] {
             assert_eq!(Found::hold(&one, name).map(drop).unwrap_err().kind(), io::ErrorKind::InvalidInput);

@@ -3,9 +3,11 @@
 //! A pid is reused (pid_max is often 32768); start time, uid and program file are not. The folder descriptor of
 //! a process that ended answers ESRCH, so all facts of one [`Identity`] are of one process.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -73,16 +75,8 @@ impl Process {
     }
 
     /// Waits until it has ended; false when it has not after `wait`.
-    pub fn wait_end(&self, wait: std::time::Duration) -> bool {
-        let until = std::time::Instant::now() + wait;
-        while self.is_alive() {
-            let left = until.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let _ = crate::socket::wait_readable([Some(self.pidfd.as_fd())], left);
-        }
-        true
+    pub fn wait_end(&self, wait: Duration) -> bool {
+        wait_end(self.pidfd.as_fd(), wait)
     }
 
     /// Reads the identity; `NotFound` when it ended meanwhile.
@@ -146,10 +140,23 @@ impl Process {
     }
 }
 
+/// Waits until the process of this pidfd has ended; false when it has not after `wait`.
+pub fn wait_end(pidfd: BorrowedFd<'_>, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    while is_alive(pidfd) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let _ = crate::socket::wait_readable([Some(pidfd)], left);
+    }
+    true
+}
+
 /// Whether the process of this pidfd has not ended.
 pub fn is_alive(pidfd: BorrowedFd<'_>) -> bool {
     // A pidfd becomes readable when the process ends, also before anybody reaped it.
-    crate::socket::wait_readable([Some(pidfd)], std::time::Duration::ZERO).is_ok_and(|ready| !ready[0])
+    crate::socket::wait_readable([Some(pidfd)], Duration::ZERO).is_ok_and(|ready| !ready[0])
 }
 
 /// The pid behind a pidfd (`Pid:` of `/proc/self/fdinfo`); `NotFound` when it ended, `InvalidInput` when the
@@ -167,6 +174,19 @@ pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
 pub fn pids() -> io::Result<Vec<u32>> {
     let names = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(names.collect())
+}
+
+/// Children, grandchildren and so on of these pids, themselves left out, from pairs of a pid and its parent's.
+pub fn descendants(of: &BTreeSet<u32>, parents: &[(u32, u32)]) -> BTreeSet<u32> {
+    let mut family = of.clone();
+    loop {
+        let before = family.len();
+        let more = parents.iter().filter(|(_, parent)| family.contains(parent)).map(|(pid, _)| *pid);
+        family.extend(more.collect::<Vec<_>>());
+        if family.len() == before {
+            return &family - of;
+        }
+    }
 }
 
 /// Asks the kernel to send us SIGTERM when our parent ends (for a role that must not outlive `serve`).
@@ -285,6 +305,16 @@ mod tests {
         assert_eq!(Process::from_pidfd(fd).unwrap_err().kind(), io::ErrorKind::NotFound);
         let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         assert_eq!(Process::from_pidfd(file).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn descendants_are_found_in_any_order_and_strangers_are_none() {
+        let check = |of: &[u32], parents: &[(u32, u32)]| {
+            Vec::from_iter(descendants(&BTreeSet::from_iter(of.iter().copied()), parents))
+        };
+        assert_eq!(check(&[7], &[(10, 9), (9, 8), (8, 7), (7, 1), (11, 1)]), [8, 9, 10]);
+        assert_eq!(check(&[7, 8], &[(8, 7), (9, 8), (7, 9)]), [9]);
+        assert_eq!(check(&[], &[(8, 7)]), []);
     }
 
     #[test]

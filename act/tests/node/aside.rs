@@ -100,8 +100,8 @@ pub fn shelf(node: &Node) -> Vec<PathBuf> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub ino: u64,
-    mode: u32,
-    owner: (u32, u32),
+    pub mode: u32,
+    pub owner: (u32, u32),
     size: u64,
     blocks: u64,
     links: u64,
