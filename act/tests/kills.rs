@@ -71,7 +71,7 @@ const ELSEWHERE: [(&str, &str); 13] = [
     ("mail: one batch off hold", "the tests of mail, with Postfix"),
     ("impose: everyone signed out", "the tests of sessions, with PHP"),
     ("login: ssh list written", "the tests of logins, with sshd"),
-    ("login: sshd would deny", "the tests of logins, with sshd"),
+    ("login: ssh list tested", "the tests of logins, with sshd"),
     ("login: sshd told", "the tests of logins, with sshd"),
     ("swap: exchanged back", "the tests of crontabs, beside an owner who edits"),
 ];
