@@ -11,16 +11,15 @@ use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
 use model::{AccountRef, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Span, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
+use sys::process::Hands;
 
-use crate::config::{Budgets, Clock, Config, Hands, Reach, Steps, SystemClock};
-use crate::cron::Cron;
+use crate::config::{Budgets, Clock, Config, Reach, Steps, SystemClock};
 use crate::effect::Seen;
 use crate::files::{Files, Set};
 use crate::freeze::Ice;
 use crate::gate;
 use crate::guard::{self, Own};
 use crate::journal::{Book, Effect, Held, Journal, OpenPass, Record, Standing};
-use crate::login::Logins;
 use crate::mail::Mail;
 use crate::net::Net;
 
@@ -31,8 +30,6 @@ pub struct Actor {
     pub(crate) ice: Ice,
     pub(crate) mail: Option<Mail>,
     pub(crate) files: Files,
-    pub(crate) cron: Cron,
-    pub(crate) logins: Logins,
     pub(crate) net: Option<Net>,
     journal: Journal,
     hands: Hands,
@@ -111,11 +108,8 @@ impl Actor {
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
         let files = Files::open(&config.quarantine_dirs, &config.reach)?;
-        let cron = Cron::new(&config.cron_spool);
-        let logins = Logins::new(&config.logins);
         let net = config.net.as_ref().map(Net::new);
-        let mut actor =
-            Actor { config, gate, ice, mail, files, cron, logins, net, journal, hands, clock, steps, retry_at: 0 };
+        let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
         actor.restore_filter();
         Ok(actor)

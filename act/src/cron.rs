@@ -5,10 +5,14 @@
 //! put there meanwhile. Debian's cron passes over names with a dot before them, reads the spool again when the time of
 //! change of the folder is another second than at its last look, and a table when its own is another (cron(8) says
 //! so of both); so a switched-off table has a time of now, and one that is undone its first time, which is another one.
+//!
+//! Several restrictions may have lines of one table. Each speaks of the table as it is without any mark of ours, so they
+//! come and go in any order, and the last one to go brings back the time of change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use model::{AccountRef, CronLine, Failure, Hash, RestrictionId};
+use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
 use sys::swap::{Seen, Shared, touch};
@@ -17,35 +21,32 @@ use crate::config::Steps;
 
 /// Largest table that is touched, bytes; crontab(1) of Debian takes 1,000 lines of 1,000.
 const TABLE_MAX: u64 = 4 << 20;
-/// Tries against somebody who changes the table all the time.
-const TRIES: u32 = 32;
 
 /// One line of a crontab, and what it takes to give it back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splice {
     id: RestrictionId,
-    line: CronLine,
+    /// In the table without any mark of ours.
+    pub line: CronLine,
     /// BLAKE3 of the line alone: the journal keeps nothing that a tenant wrote.
     text: Hash,
-    /// Time of change of the table, seconds and nanoseconds since 1970.
+    /// Time of change of the table before any mark of ours, seconds and nanoseconds since 1970.
     modified: (i64, i64),
 }
 
-impl std::fmt::Display for Splice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "bytes {} to {}", self.line.start, self.line.end)
-    }
-}
-
 impl Splice {
+    /// What stands before a line that is switched off; each restriction has its own, also for two equal lines.
+    fn mark(&self) -> String {
+        format!("#{} ", self.id)
+    }
+
     /// Where the line is in a table, as a whole line with `before` in front of it.
     fn places(&self, table: &[u8], before: &str) -> Vec<usize> {
         let length = before.len() + (self.line.end - self.line.start) as usize;
         let (mut at, mut places) = (0, Vec::new());
         for line in table.split(|b| *b == b'\n') {
-            if line.len() == length
-                && line.strip_prefix(before.as_bytes()).is_some_and(|text| Hash::of(text) == self.text)
-            {
+            let text = line.strip_prefix(before.as_bytes()).filter(|_| line.len() == length);
+            if text.is_some_and(|text| Hash::of(text) == self.text) {
                 places.push(at);
             }
             at += line.len() + 1;
@@ -55,178 +56,184 @@ impl Splice {
 
     /// The table without our mark.
     fn unmarked(&self, table: &[u8]) -> Vec<u8> {
-        let mark = mark(self.id);
+        let mark = self.mark();
         let mut bytes = table.to_vec();
         self.places(table, &mark).iter().rev().for_each(|at| drop(bytes.drain(*at..at + mark.len())));
         bytes
     }
 }
 
-/// What stands before a line that is switched off; each restriction has its own, also for two equal lines.
-fn mark(id: RestrictionId) -> String {
-    format!("#{id} ")
-}
-
-/// The folder in which crontab(1) keeps the accounts' tables.
+/// The crontab of one account.
 #[derive(Debug)]
-pub struct Cron {
-    spool: PathBuf,
+pub struct Crontab {
+    /// The folder in which crontab(1) keeps the tables, `/var/spool/cron/crontabs` on Debian.
+    pub spool: PathBuf,
+    /// Whose it is; the table has his name.
+    pub account: AccountRef,
+    /// Its lines that we have switched off, also for good.
+    pub ours: Vec<Splice>,
 }
 
-impl Cron {
-    /// `spool`: `/var/spool/cron/crontabs` on Debian.
-    pub fn new(spool: &Path) -> Cron {
-        Cron { spool: spool.to_owned() }
-    }
-
-    /// Checks that the table is the account's own and has this hash, and the range one whole line that is no comment.
-    pub fn plan(&self, account: &AccountRef, id: RestrictionId, line: &CronLine) -> Result<Splice, Failure> {
-        let spool = self.open().map_err(Failure::Error)?;
-        let seen = read(&table(&spool, account, ""), account)?;
-        let seen = seen.ok_or_else(|| Failure::Gone(format!("{account} has no crontab any more; nothing runs")))?;
+impl Crontab {
+    /// Checks that the table is the account's own and has this hash, as it is or without any mark of ours, and the range
+    /// one whole line that is no comment.
+    pub fn plan(&self, id: RestrictionId, line: &CronLine) -> Result<Splice, Failure> {
+        let seen = self.read()?;
+        let bare = self.bare(&seen.bytes);
+        let ordered = [&seen.bytes, &bare].into_iter().find(|bytes| Hash::of(bytes) == line.hash);
+        let ordered = ordered.ok_or_else(|| self.changed())?;
         let (start, end) = (line.start as usize, line.end as usize);
-        let mark = mark(id);
-        let mut bytes = seen.bytes.clone();
-        let marked = bytes.get(start..).is_some_and(|rest| rest.starts_with(mark.as_bytes()));
-        if marked && Hash::of(&bytes) != line.hash {
-            bytes.drain(start..start + mark.len()); // the same order once more
-        }
-        if Hash::of(&bytes) != line.hash {
-            return Err(changed(account));
-        }
-        let whole = (start == 0 || bytes.get(start - 1) == Some(&b'\n'))
-            && bytes.get(end).is_none_or(|b| *b == b'\n')
-            && bytes.get(start..end).is_some_and(|text| !text.is_empty() && !text.contains(&b'\n'));
+        let whole = (start == 0 || ordered.get(start - 1) == Some(&b'\n'))
+            && ordered.get(end).is_none_or(|b| *b == b'\n')
+            && ordered.get(start..end).is_some_and(|text| !text.is_empty() && !text.contains(&b'\n'));
+        let whose = format!("of the crontab of {}", self.account);
         if !whole {
-            return Err(Failure::Error(format!(
-                "bytes {start} to {end} are no whole line of the crontab of {account}; read it again and order anew"
-            )));
+            let why = format!("bytes {start} to {end} are no whole line {whose}; read it again and order anew");
+            return Err(Failure::Error(why));
         }
-        if bytes[start] == b'#' {
-            return Err(Failure::Gone(format!("that line of the crontab of {account} is a comment; it runs nothing")));
+        if ordered[start] == b'#' {
+            return Err(Failure::Gone(format!("that line {whose} is a comment; it runs nothing")));
         }
-        let modified = seen.modified();
-        Ok(Splice { id, line: line.clone(), text: Hash::of(&bytes[start..end]), modified })
+        let text = Hash::of(&ordered[start..end]);
+        let start = self.bare(&ordered[..start]).len() as u32;
+        let line = CronLine { hash: Hash::of(&bare), start, end: start + line.end - line.start };
+        // A table with marks of ours has a time of ours; the first of them saw the owner's.
+        let first = self.ours.iter().find(|first| first.line.hash == line.hash && bare != seen.bytes);
+        let modified = first.map_or(seen.modified(), |first| first.modified);
+        Ok(Splice { id, line, text, modified })
     }
 
     /// Puts the mark before the line. A table that the owner changed since is left, however often it is ordered.
-    pub fn apply(&self, account: &AccountRef, splice: &Splice, steps: &mut Steps) -> Result<(), Failure> {
-        let mark = mark(splice.id);
-        let changed = |seen: &Seen| match () {
-            () if !splice.places(&seen.bytes, &mark).is_empty() => Ok(None),
-            () if Hash::of(&seen.bytes) != splice.line.hash => Err(changed(account)),
-            () => {
-                let mut bytes = seen.bytes.clone();
-                let at = splice.line.start as usize;
-                bytes.splice(at..at, mark.bytes());
-                Ok(Some((bytes, None)))
+    pub fn apply(&self, splice: &Splice, steps: &mut Steps) -> Result<(), Failure> {
+        let mark = splice.mark();
+        let marked = |seen: &Seen| {
+            if !splice.places(&seen.bytes, &mark).is_empty() {
+                return Ok(None);
             }
+            // Of several equal lines it is the one that has as much of the owner's before it.
+            let is = |at: &usize| self.bare(&seen.bytes[..*at]).len() == splice.line.start as usize;
+            let at = splice.places(&seen.bytes, "").into_iter().find(is);
+            let at = at.filter(|_| Hash::of(&self.bare(&seen.bytes)) == splice.line.hash);
+            let at = at.ok_or_else(|| self.changed())?;
+            Ok(Some(([&seen.bytes[..at], mark.as_bytes(), &seen.bytes[at..]].concat(), None)))
         };
-        match self.change(account, splice, steps, changed)? {
-            true => Ok(()),
-            false => Err(Failure::Gone(format!("{account} has no crontab any more; nothing runs"))),
-        }
+        self.change(splice, steps, marked)
     }
 
-    /// Takes the mark away again; the table that was ordered comes back with its time. What the owner changed beside
-    /// the line stays; a line that he changed itself is left to him.
-    pub fn take_back(&self, account: &AccountRef, splice: &Splice, steps: &mut Steps) -> Result<String, String> {
-        let mark = mark(splice.id);
-        let mut what = "no crontab is there any more; nothing to give back";
-        let changed = |seen: &Seen| {
+    /// Takes the mark away again; with the last of ours the table that was ordered comes back with its time. What the
+    /// owner changed beside the line stays; a line that he changed itself is left to him.
+    pub fn take_back(&self, splice: &Splice, steps: &mut Steps) -> Result<String, String> {
+        let mut what = "";
+        let unmarked = |seen: &Seen| {
             let bytes = splice.unmarked(&seen.bytes);
-            let exact = Hash::of(&bytes) == splice.line.hash;
-            let places = splice.places(&seen.bytes, &mark).len();
+            let bare = self.bare(&bytes);
+            let (exact, last) = (Hash::of(&bare) == splice.line.hash, bare == bytes);
+            let places = splice.places(&seen.bytes, &splice.mark()).len();
             what = match (places, exact) {
-                (1, true) | (0, true) => "the crontab is as it was",
+                (0 | 1, true) if last => "the crontab is as it was",
+                (0 | 1, true) => "the line runs again; another one of the crontab is still switched off",
                 (1, false) => "the line runs again; the rest of the crontab is as the owner changed it since",
                 (0, false) => "the owner changed the crontab and the line is no longer as we left it; nothing changed",
                 _ => "the owner copied the switched-off line, so which one is ours is open; nothing changed",
             };
-            Ok((places == 1).then_some((bytes, exact.then_some(splice.modified))))
+            Ok((places == 1).then_some((bytes, (exact && last).then_some(splice.modified))))
         };
-        match self.change(account, splice, steps, changed) {
-            Ok(_) => Ok(what.into()),
+        match self.change(splice, steps, unmarked) {
+            Ok(()) => Ok(what.into()),
+            Err(Failure::Gone(_)) => Ok("no crontab is there any more; nothing to give back".into()),
             Err(Failure::Guard(why)) => Ok(format!("nothing changed: {why}")),
             Err(why) => Err(why.to_string()),
         }
     }
 
     /// Whether the line does not run.
-    pub fn look(&self, account: &AccountRef, splice: &Splice) -> (bool, String) {
-        let seen = self.open().map_err(Failure::Error);
-        match seen.and_then(|spool| read(&table(&spool, account, ""), account)) {
+    pub fn look(&self, splice: &Splice) -> (bool, String) {
+        match self.read() {
+            Err(Failure::Gone(_)) => (true, "no crontab is there any more".into()),
             Err(why) => (false, why.to_string()),
-            Ok(None) => (true, "no crontab is there any more".into()),
-            Ok(Some(seen)) if !splice.places(&seen.bytes, &mark(splice.id)).is_empty() => {
-                (true, format!("line switched off with the mark {}", mark(splice.id).trim_end()))
+            Ok(seen) if !splice.places(&seen.bytes, &splice.mark()).is_empty() => {
+                (true, format!("line switched off with the mark {}", splice.mark().trim_end()))
             }
-            Ok(Some(seen)) if !splice.places(&seen.bytes, "").is_empty() => {
+            Ok(seen) if !splice.places(&seen.bytes, "").is_empty() => {
                 (false, "somebody took our mark out and the line runs again; read the crontab and order anew".into())
             }
-            Ok(Some(_)) => (true, "the owner took the line out of the crontab or changed it".into()),
+            Ok(_) => (true, "the owner took the line out of the crontab or changed it".into()),
         }
     }
 
-    /// Reads the table, and exchanges it for what `new` makes of it, until nobody came between. False: no table.
+    /// Exchanges the table for what `new` makes of it. `Gone`: there is none, or so says `new`.
     fn change(
         &self,
-        account: &AccountRef,
         splice: &Splice,
         steps: &mut Steps,
         mut new: impl FnMut(&Seen) -> Result<Option<(Vec<u8>, Option<(i64, i64)>)>, Failure>,
-    ) -> Result<bool, Failure> {
-        let error = |e: std::io::Error| {
-            Failure::Error(format!("crontab of {account}: {e}; check the spool, and that act may take leases"))
-        };
-        let spool = self.open().map_err(Failure::Error)?;
-        let before = rustix::fs::fstat(&spool).map_err(|e| error(e.into()))?;
-        let spare = format!(".hikeshi-{account}-{}-{}", splice.id.incident, splice.id.ordinal);
-        let table = table(&spool, account, &spare);
+    ) -> Result<(), Failure> {
+        let error = |e| self.error(e, "check the spool, and that act may take leases");
+        let (spool, before) = self.open()?;
+        let spare = format!(".hikeshi-{}-{}-{}", self.account, splice.id.incident, splice.id.ordinal);
+        let table = self.table(&spool, &spare);
         table.settle(&|one, other| splice.unmarked(one) == splice.unmarked(other)).map_err(error)?;
         steps("cron: beside is clean");
-        for _ in 0..TRIES {
-            let Some(seen) = read(&table, account)? else { return Ok(false) };
-            let Some((bytes, modified)) = new(&seen)? else { return Ok(true) };
-            let swapped = table.swap(seen, &bytes, modified, steps).map_err(error)?;
-            touch(&spool, &before).map_err(error)?;
-            steps("cron: told by the folder's time");
-            if swapped {
-                return Ok(true);
-            }
-        }
-        Err(Failure::Error(format!("the crontab of {account} changes faster than we can write; try again")))
+        let there = table.change(|seen| self.owned(seen).and_then(|()| new(seen)), error, steps)?;
+        touch(&spool, &before).map_err(error)?;
+        steps("cron: told by the folder's time");
+        if there { Ok(()) } else { Err(self.gone()) }
     }
 
-    fn open(&self) -> Result<Dir, String> {
+    /// The table; `Gone` when it is not there.
+    fn read(&self) -> Result<Seen, Failure> {
+        let (spool, _) = self.open()?;
+        let seen = self.table(&spool, "").read().map_err(|e| self.error(e, "look at it yourself"))?;
+        let seen = seen.ok_or_else(|| self.gone())?;
+        self.owned(&seen).map(|()| seen)
+    }
+
+    /// Another's file under this name is never touched.
+    fn owned(&self, seen: &Seen) -> Result<(), Failure> {
+        let (account, uid, links) = (&self.account, seen.stat.st_uid, seen.stat.st_nlink);
+        match uid == account.uid && links == 1 {
+            true => Ok(()),
+            false => Err(Failure::Guard(format!(
+                "the crontab of {account} belongs to uid {uid} and has {links} links, not to uid {} with one; cron \
+                 runs none of it, look at it yourself",
+                account.uid
+            ))),
+        }
+    }
+
+    /// The table without any mark of ours.
+    fn bare(&self, table: &[u8]) -> Vec<u8> {
+        self.ours.iter().fold(table.to_vec(), |table, splice| splice.unmarked(&table))
+    }
+
+    fn open(&self) -> Result<(Dir, Stat), Failure> {
         let shown = self.spool.display();
-        let spool = Dir::open(&self.spool).map_err(|e| format!("{shown}: {e}; install cron or look at its spool"))?;
-        let stat = rustix::fs::fstat(&spool).map_err(|e| format!("{shown}: {e}; look at cron's spool"))?;
-        match stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o002 == 0 {
-            true => Ok(spool),
-            false => Err(format!("{shown} does not belong to us or anybody may write to it; chown root, chmod o-w")),
+        let opened = Dir::open(&self.spool)
+            .and_then(|spool| rustix::fs::fstat(&spool).map(|stat| (spool, stat)).map_err(Into::into));
+        match opened {
+            Ok((_, stat)) if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o002 != 0 => {
+                Err(Failure::Error(format!(
+                    "{shown} does not belong to us or anybody may write to it; chown root, chmod o-w"
+                )))
+            }
+            opened => opened.map_err(|e| Failure::Error(format!("{shown}: {e}; install cron or look at its spool"))),
         }
     }
-}
 
-fn table<'a>(spool: &'a Dir, account: &'a AccountRef, spare: &'a str) -> Shared<'a> {
-    Shared { dir: spool, name: account.name.as_str(), spare, bytes_max: TABLE_MAX }
-}
-
-/// The account's table; `None` when it is not there. Another's file under this name is never touched.
-fn read(table: &Shared<'_>, account: &AccountRef) -> Result<Option<Seen>, Failure> {
-    let seen = table.read();
-    let seen = seen.map_err(|e| Failure::Error(format!("crontab of {account}: {e}; look at it yourself")))?;
-    match &seen {
-        Some(seen) if seen.stat.st_uid != account.uid || seen.stat.st_nlink != 1 => Err(Failure::Guard(format!(
-            "the crontab of {account} belongs to uid {} and has {} links, not to uid {} with one; cron runs none of \
-             it, look at it yourself",
-            seen.stat.st_uid, seen.stat.st_nlink, account.uid
-        ))),
-        _ => Ok(seen),
+    fn table<'a>(&'a self, spool: &'a Dir, spare: &'a str) -> Shared<'a> {
+        Shared { dir: spool, name: self.account.name.as_str(), spare, bytes_max: TABLE_MAX }
     }
-}
 
-fn changed(account: &AccountRef) -> Failure {
-    Failure::Gone(format!("the crontab of {account} changed since it was read; read it again and order anew"))
+    fn error(&self, e: std::io::Error, next: &str) -> Failure {
+        Failure::Error(format!("crontab of {}: {e}; {next}", self.account))
+    }
+
+    fn gone(&self) -> Failure {
+        Failure::Gone(format!("{} has no crontab any more; nothing runs", self.account))
+    }
+
+    fn changed(&self) -> Failure {
+        let account = &self.account;
+        Failure::Gone(format!("the crontab of {account} changed since it was read; read it again and order anew"))
+    }
 }

@@ -14,6 +14,7 @@ use model::{
 };
 
 use crate::actor::{Actor, Order};
+use crate::cron::Crontab;
 use crate::files::Set;
 use crate::freeze::{self, Pack};
 use crate::gate::{self, Answer};
@@ -58,7 +59,11 @@ impl Actor {
             Measure::FreezeProcess { processes } => {
                 Ok(Effect::Freeze(self.ice.means(), self.ice.check(account, processes)?))
             }
-            Measure::DisableCronLine { line } => Ok(Effect::Cron(self.cron.plan(account, restriction.id, line)?)),
+            Measure::DisableCronLine { line } => match self.book().held.get(&restriction.id) {
+                // The same order once more: its table is no longer as it was read.
+                Some(held) if held.restriction.measure == restriction.measure => Ok(held.effect.clone()),
+                _ => Ok(Effect::Cron(self.crontab(account).plan(restriction.id, line)?)),
+            },
             Measure::QuarantineFile { files, of } => {
                 if let Some(known) = self.set_aside(restriction.id, files)? {
                     return Ok(known);
@@ -73,7 +78,7 @@ impl Actor {
                 Ok(Effect::Sessions(handle.root.clone()))
             }
             Measure::BlockLogin { logins } => {
-                self.logins.check(account, logins).map_err(Failure::Error)?;
+                self.config.logins.check(account, logins).map_err(Failure::Error)?;
                 Ok(Effect::Logins(logins.clone()))
             }
             Measure::BlockOutbound => {
@@ -131,7 +136,7 @@ impl Actor {
             Effect::Refuse => drop(self.stop_mail(held, &[])?),
             Effect::Freeze(..) => return self.freeze(held),
             Effect::Files(home, moved) => self.files.apply(&Set { id, account, home, moved }, &mut self.steps)?,
-            Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
+            Effect::Cron(splice) => self.crontab(account).apply(splice, &mut self.steps)?,
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
                 let site = sites.first().ok_or_else(|| Failure::Error("no site was named".into()))?;
@@ -141,7 +146,7 @@ impl Actor {
             }
             Effect::Logins(logins) => {
                 let wanted = self.wanted_logins(None);
-                self.logins.set(&wanted, logins, &mut self.steps).map_err(Failure::Error)?;
+                self.config.logins.set(&wanted, logins, &mut self.steps).map_err(Failure::Error)?;
                 self.step("impose: logins denied");
             }
             Effect::Outbound | Effect::Sources(..) => {
@@ -219,11 +224,11 @@ impl Actor {
                 }
                 Ok(what)
             }
-            Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
+            Effect::Cron(splice) => self.crontab(account).take_back(splice, &mut self.steps),
             Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
             Effect::Logins(logins) => {
                 let wanted = self.wanted_logins(Some(id));
-                self.logins.set(&wanted, logins, &mut self.steps)?;
+                self.config.logins.set(&wanted, logins, &mut self.steps)?;
                 self.step("lift: logins allowed");
                 Ok("logins allowed, as far as no other restriction denies them".into())
             }
@@ -285,10 +290,10 @@ impl Actor {
                 }
             }
             Effect::Files(home, moved) => self.files.look(&Set { id: held.restriction.id, account, home, moved }),
-            Effect::Cron(splice) => self.cron.look(account, splice),
+            Effect::Cron(splice) => self.crontab(account).look(splice),
             Effect::Sessions(_) => (true, "everyone was signed out once".into()),
-            Effect::Logins(_) => {
-                let is = self.logins.is_set(&self.wanted_logins(None));
+            Effect::Logins(logins) => {
+                let is = self.config.logins.is_set(&self.wanted_logins(None), account, logins);
                 told(
                     is,
                     "new logins denied; who is logged in stays so until he leaves".into(),
@@ -363,7 +368,10 @@ impl Actor {
             Effect::Files(home, moved) => {
                 Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file.path)).collect())
             }
-            Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
+            Effect::Cron(splice) => Ok(vec![format!(
+                "switch off the line at byte {} of the crontab of {}",
+                splice.line.start, order.account
+            )]),
             Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),
             Effect::Logins(logins) => {
                 Ok(logins.iter().map(|login| format!("deny {login:?} of {}", order.account)).collect())
@@ -514,6 +522,16 @@ impl Actor {
             ),
             None => String::new(),
         }
+    }
+
+    fn crontab(&self, account: &AccountRef) -> Crontab {
+        let all = self.book().held.values().chain(self.book().kept.values()).filter(|held| held.account == *account);
+        let splice = |held: &Held| match &held.effect {
+            Effect::Cron(splice) => Some(splice.clone()),
+            _ => None,
+        };
+        let (spool, account) = (self.config.cron_spool.clone(), account.clone());
+        Crontab { spool, account, ours: all.filter_map(splice).collect() }
     }
 
     fn wanted_logins(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Login)> {

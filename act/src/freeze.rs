@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use model::{AccountRef, Failure, ProcessRef, RestrictionId};
 use sys::cgroup::Freezer;
-use sys::process::{Identity, Process};
+use sys::process::{Hands, Identity, Process};
 
-use crate::config::Hands;
 use crate::guard::{self, Own};
 use crate::journal::{Caught, Means};
 

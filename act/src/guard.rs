@@ -19,17 +19,12 @@ const SERVERS: [&str; 13] = [
 
 /// What we are ourselves: processes of the same program or process group are never touched.
 #[derive(Debug)]
-pub struct Own {
-    pid: u32,
-    group: u32,
-    exe: Option<(u64, u64)>,
-}
+pub struct Own(Identity);
 
 impl Own {
     /// Reads it from the kernel.
     pub fn read() -> std::io::Result<Own> {
-        let identity = Process::open(std::process::id())?.identity()?;
-        Ok(Own { pid: identity.pid, group: identity.group, exe: identity.exe })
+        Process::open(std::process::id())?.identity().map(Own)
     }
 }
 
@@ -62,7 +57,7 @@ pub fn armed(disarmed: &Path) -> Result<(), String> {
 }
 
 /// Whether a process may be touched; the caller already knows that it is the one that was meant.
-pub fn process(own: &Own, account: &AccountRef, process: &Process, is: &Identity) -> Result<(), String> {
+pub fn process(Own(own): &Own, account: &AccountRef, process: &Process, is: &Identity) -> Result<(), String> {
     let pid = is.pid;
     if pid <= 1 {
         return Err("pid 1 keeps the node running; it is never touched".into());
@@ -87,9 +82,7 @@ pub fn process(own: &Own, account: &AccountRef, process: &Process, is: &Identity
 /// A tenant can name his program `mysqld`, but he cannot make root own it in a system folder.
 fn is_server(path: &Path, owner: u32) -> bool {
     let system = ["/usr/", "/opt/", "/lib/", "/sbin/", "/bin/"].iter().any(|folder| path.starts_with(folder));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let name = name.trim_end_matches(" (deleted)");
-    owner == 0 && system && SERVERS.contains(&name)
+    owner == 0 && system && SERVERS.contains(&sys::process::base_name(path))
 }
 
 #[cfg(test)]

@@ -25,8 +25,7 @@ mod sessions;
 
 pub use actor::{Actor, reachable};
 pub use config::{
-    Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, Network, PostfixConfig, Reach, SshDeny, Steps,
-    SystemClock,
+    Budgets, Clock, Config, LoginConfig, MailDeny, NetConfig, PostfixConfig, Reach, SshDeny, Steps, SystemClock,
 };
 pub use journal::links;
 pub use serve::serve;

@@ -124,19 +124,16 @@ impl Postfix {
 
     /// Runs one program of Postfix for this instance; success and what it printed.
     pub fn run(&self, program: Program, arguments: &[&str], input: &str) -> Result<(bool, String), String> {
-        program.run(&[&["-c", self.config_dir.as_str()], arguments].concat(), input)
+        program.run(&self.here(arguments), input)
+    }
+
+    fn here<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["-c", self.config_dir.as_str()], arguments].concat()
     }
 
     /// The same, where failure is an error with the last line that it printed.
     pub fn must(&self, program: Program, arguments: &[&str], input: &str) -> Result<String, String> {
-        match self.run(program, arguments, input)? {
-            (true, printed) => Ok(printed),
-            (false, printed) => {
-                let last = printed.trim().lines().last().unwrap_or("no message");
-                let last = model::evidence::printable(last.as_bytes(), 300);
-                Err(format!("{program:?} {}: {last}", arguments.join(" ")))
-            }
-        }
+        program.must(&self.here(arguments), input)
     }
 
     /// What is wrong when a table of ours is not asked first for all mail that it is about; ends with what to do.

@@ -1,18 +1,13 @@
-//! Runs the fixed list of programs: absolute paths, argument arrays, empty environment, bounded time and output.
+//! The fixed list of programs that are started: absolute paths, argument arrays, bounded as `sys::program` says.
 
-use std::fs::File;
-use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use sys::process::Process;
+use model::evidence::printable;
+use sys::program;
 
 /// Folders in which programs are looked for, in order; both are root's.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/bin"];
-const WAIT_MAX: Duration = Duration::from_secs(30);
-const OUTPUT_MAX: u64 = 256 * 1024;
 
 /// The whole list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,47 +48,32 @@ impl Program {
         found.ok_or_else(|| format!("{name} is not in /usr/sbin or /usr/bin; {next}"))
     }
 
-    /// Whether it is installed.
-    pub fn is_there(self) -> bool {
-        self.path().is_ok()
-    }
-
     /// Runs it to its end; `Ok` holds success and what it printed (both streams, at most 256 KiB).
     ///
-    /// Errors: not installed, not started, not ended after 30 s (then it is killed).
+    /// Errors: not installed, not started, not ended in time (then it is killed, and left when that has no effect).
     pub fn run(self, arguments: &[&str], input: &str) -> Result<(bool, String), String> {
         let path = self.path()?;
-        let shown = path.display().to_string();
-        let failed = |what: &str, e: &dyn std::fmt::Display| format!("{shown} {what}: {e}");
-        // Memory files instead of pipes: a daemon that keeps one open cannot make us wait.
-        let memory = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
-        let mut given = memory("given").map_err(|e| failed("gets no input", &e))?;
-        let mut printed = memory("printed").map_err(|e| failed("gets no output", &e))?;
-        given.write_all(input.as_bytes()).and_then(|()| given.rewind()).map_err(|e| failed("gets no input", &e))?;
-        let streams = printed.try_clone().and_then(|a| Ok((a, printed.try_clone()?)));
-        let (out, err) = streams.map_err(|e| failed("gets no output", &e))?;
-        let mut child = Command::new(&path)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .stdin(Stdio::from(given))
-            .stdout(Stdio::from(out))
-            .stderr(Stdio::from(err))
-            .spawn()
-            .map_err(|e| failed("does not start", &e))?;
-        let ended = Process::open(child.id()).map_or(true, |process| process.wait_end(WAIT_MAX));
-        if !ended {
-            let _ = child.kill();
+        let (shown, wait) = (path.display(), self.wait_max());
+        match program::run(&path, arguments, input.as_bytes(), wait) {
+            Ok(ended) if ended.in_time => Ok((ended.success, String::from_utf8_lossy(&ended.output).into_owned())),
+            Ok(_) => Err(format!("{shown} did not end within {} s and was stopped; run it yourself", wait.as_secs())),
+            Err(e) => Err(format!("{shown}: {e}; run it yourself")),
         }
-        let status = child.wait().map_err(|e| failed("cannot be waited for", &e))?;
-        if !ended {
-            return Err(format!("{shown} did not end within {} s and was stopped", WAIT_MAX.as_secs()));
+    }
+
+    /// The same, where failure is an error with the last line that it printed.
+    pub fn must(self, arguments: &[&str], input: &str) -> Result<String, String> {
+        match self.run(arguments, input)? {
+            (true, printed) => Ok(printed),
+            (false, printed) => {
+                let last = printed.trim().lines().last().unwrap_or("no message");
+                Err(format!("{self:?} {}: {}", arguments.join(" "), printable(last.as_bytes(), 300)))
+            }
         }
-        let mut bytes = Vec::new();
-        let read = printed.rewind().and_then(|()| printed.take(OUTPUT_MAX).read_to_end(&mut bytes));
-        read.map_err(|e| failed("printed something unreadable", &e))?;
-        Ok((status.success(), String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Everything that asks for an order waits for this one. Only what moves as many files as are named may take longer.
+    fn wait_max(self) -> Duration {
+        Duration::from_secs(if self == Program::Postsuper { 30 } else { 10 })
     }
 }

@@ -10,7 +10,7 @@
 //! The answer is the word of the site's own code: a hostile one can say that it did what it did not. Sessions that a
 //! plugin keeps elsewhere are not ended. Nothing is to be taken back: people sign in again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{AccountRef, Domain, Failure};
@@ -38,8 +38,8 @@ if (function_exists('wp_cache_flush')) wp_cache_flush();
 $count === false ? hk('broken') : hk('ended', $count);
 "#;
 
-/// Whether it can be tried at all: the document root, which must be the account's own folder, and no link.
-pub fn check(account: &AccountRef, root: &str) -> Result<Dir, Failure> {
+/// Whether it can be tried at all: the document root, which must be the account's own folder and no link, and PHP.
+pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure> {
     let failed = |why: String| Failure::Error(format!("document root {root} {why}"));
     let dir = Dir::open_without_links(Path::new(root)).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Failure::Gone(format!("document root {root}; reread the web server's sites")),
@@ -49,14 +49,12 @@ pub fn check(account: &AccountRef, root: &str) -> Result<Dir, Failure> {
     if owner != account.uid {
         return Err(failed(format!("belongs to uid {owner}, not to {account}; sign people out in the site itself")));
     }
-    Program::Php.path().map_err(Failure::Error)?;
-    Ok(dir)
+    Ok((dir, Program::Php.path().map_err(Failure::Error)?))
 }
 
 /// Ends all sessions of the site with this document root; at most 20 seconds.
 pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Failure> {
-    let dir = check(account, root)?;
-    let php = Program::Php.path().map_err(Failure::Error)?;
+    let (dir, php) = check(account, root)?;
     let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", SCRIPT, "--", site.as_str()];
     let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX);
     let failed = |why: String| Failure::Error(format!("{site}: {why}"));

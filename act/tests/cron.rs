@@ -169,28 +169,90 @@ fn an_access_list_and_attributes_stay_on_the_table() {
 }
 
 #[test]
-fn two_incidents_on_one_table_come_off_in_any_order() {
+fn incidents_on_one_table_come_off_in_any_order_and_the_last_brings_back_its_time() {
     let Some(node) = cron_node() else { return };
     let text = format!("{LINE}\n{LINE}\n0 4 * * * backup\n");
-    for first in [0, 1] {
+    let backup = text.find("0 4").unwrap();
+    // The second order may be of the table as it was read before the first was carried out, or after it.
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (round, (order, read_before)) in orders.iter().flat_map(|o| [(o, true), (o, false)]).enumerate() {
         install(&table(&node), text.as_bytes());
+        let before = facts(&table(&node));
         let mut actor = node.open();
-        let one = off(1, text.as_bytes(), 0, LINE.len());
-        done(actor.handle(impose(1 + 10 * first, &tenant(), &one, &[])));
-        // The second of two equal lines.
-        let now = std::fs::read(table(&node)).unwrap();
-        let start = mark(&one).len() + LINE.len() + 1;
-        let two = off(2, &now, start, start + LINE.len());
-        done(actor.handle(impose(2 + 10 * first, &tenant(), &two, &[])));
-        let marked = format!("{}{LINE}\n{}{LINE}\n0 4 * * * backup\n", mark(&one), mark(&two));
+        let mut intent = 20 * round as u64;
+        let mut next = || {
+            intent += 1;
+            intent
+        };
+        let mut all = Vec::new();
+        for (serial, start, end) in
+            [(1, 0, LINE.len()), (2, LINE.len() + 1, 2 * LINE.len() + 1), (3, backup, text.len() - 1)]
+        {
+            let one = match read_before {
+                true => off(serial, text.as_bytes(), start, end),
+                false => {
+                    let now = std::fs::read(table(&node)).unwrap();
+                    let marks = now.len() - text.len();
+                    off(serial, &now, start + marks, end + marks)
+                }
+            };
+            done(actor.handle(impose(next(), &tenant(), &one, &[])));
+            all.push(one);
+        }
+        let [one, two, three] = [0, 1, 2].map(|n: usize| mark(&all[n]));
+        let marked = format!("{one}{LINE}\n{two}{LINE}\n{three}0 4 * * * backup\n");
         assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), marked);
         assert!(in_force(&mut actor).iter().all(|(_, holds, _)| *holds));
-        let (a, b) = if first == 0 { (&one, &two) } else { (&two, &one) };
-        done(actor.handle(lift(3 + 10 * first, &tenant(), a, false)));
-        assert!(in_force(&mut actor).iter().all(|(id, holds, _)| *holds && *id == b.id));
-        done(actor.handle(lift(4 + 10 * first, &tenant(), b, false)));
-        assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), text);
+        // Ordered once more, whatever the others did to the table meanwhile.
+        for one in &all {
+            done(actor.handle(impose(next(), &tenant(), one, &[])));
+        }
+        assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), marked);
+        for (lifted, n) in order.iter().enumerate() {
+            let what = done(actor.handle(lift(next(), &tenant(), &all[*n], false)));
+            assert_eq!(what.contains("as it was"), lifted == 2, "{order:?}: {what}");
+            assert!(!what.contains("owner changed"), "{order:?}: {what}");
+            assert_eq!(in_force(&mut actor).iter().filter(|(_, holds, _)| *holds).count(), 2 - lifted);
+        }
+        assert!(facts(&table(&node)) == before, "{order:?}, read before {read_before}");
     }
+    alone(&node, &["hkcron"]);
+}
+
+#[test]
+fn of_two_lines_that_are_off_each_is_repaired_alone_and_an_edit_between_them_keeps_its_own_time() {
+    let Some(node) = cron_node() else { return };
+    let text = format!("{LINE}\n0 4 * * * backup\n");
+    install(&table(&node), text.as_bytes());
+    let mut actor = node.open();
+    let (one, two) = (off_line(1, text.as_bytes()), off(2, text.as_bytes(), LINE.len() + 1, text.len() - 1));
+    for (intent, one) in [(1, &one), (2, &two)] {
+        done(actor.handle(impose(intent, &tenant(), one, &[])));
+    }
+    // The owner takes both marks out, and the later order is repaired first.
+    install(&table(&node), text.as_bytes());
+    for (intent, one) in [(2, &two), (1, &one)] {
+        assert!(done(actor.handle(impose(intent, &tenant(), one, &[]))).contains("repaired"));
+    }
+    let marked = format!("{}{LINE}\n{}0 4 * * * backup\n", mark(&one), mark(&two));
+    assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), marked);
+    // He adds a line: a third order speaks of that table and its time.
+    let edited = format!("{marked}0 5 * * * other\n");
+    install(&table(&node), edited.as_bytes());
+    let his = facts(&table(&node));
+    let three = off(3, edited.as_bytes(), marked.len(), edited.len() - 1);
+    done(actor.handle(impose(3, &tenant(), &three, &[])));
+    done(actor.handle(lift(4, &tenant(), &three, false)));
+    assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), edited);
+    let what = [(5, &one), (6, &two)].map(|(intent, one)| done(actor.handle(lift(intent, &tenant(), one, false))));
+    assert!(what.iter().all(|what| what.contains("as the owner changed it")), "{what:?}");
+    assert_eq!(std::fs::read_to_string(table(&node)).unwrap(), format!("{text}0 5 * * * other\n"));
+    // The third was ordered of his own table, without marks it is that one again.
+    install(&table(&node), &his.0);
+    let before = facts(&table(&node));
+    done(actor.handle(impose(7, &tenant(), &three, &[])));
+    done(actor.handle(lift(8, &tenant(), &three, false)));
+    assert!(facts(&table(&node)) == before);
 }
 
 #[test]

@@ -198,6 +198,36 @@ fn a_list_that_the_service_does_not_read_is_refused_with_the_next_step() {
 }
 
 #[test]
+fn an_ssh_login_is_given_back_also_when_sshd_no_longer_denies_another_one() {
+    let _alone = alone();
+    let Some(node) = login_node("") else { return };
+    let mut actor = node.open();
+    let other = account("hkother", TENANT + 1);
+    let (one, two) = (deny(1, &[Login::Shell]), deny(2, &[Login::Shell]));
+    done(actor.handle(impose(1, &tenant(), &one, &[])));
+    done(actor.handle(impose(2, &other, &two, &[])));
+    // For the other account a Match of the operator hides our file.
+    let config = node.folder.path().join("ssh/sshd_config");
+    let text = std::fs::read_to_string(&config).unwrap();
+    put(&config, &format!("{text}Match User hkother\nDenyUsers bob\n"), 0o644);
+    let told = in_force(&mut actor);
+    assert!(
+        told.iter().all(|(id, holds, why)| *holds == (*id == one.id) && *holds != why.contains("hkother")),
+        "{told:?}"
+    );
+    done(actor.handle(lift(3, &tenant(), &one, false)));
+    assert!(ssh_list(&node).ends_with("\nDenyUsers hkother\n"));
+    assert!(ssh_list(&node).lines().filter(|line| line.starts_with("DenyUsers")).count() == 1);
+    let told = in_force(&mut actor);
+    assert!(
+        matches!(&told[..], [(id, false, why)] if *id == two.id && why.contains("still let hkother in")),
+        "{told:?}"
+    );
+    done(actor.handle(lift(4, &other, &two, false)));
+    assert_eq!(ssh_list(&node), "");
+}
+
+#[test]
 fn only_sshd_is_told_to_read_its_configuration_where_the_naive_twin_ends_a_stranger() {
     let _alone = alone();
     let Some(node) = login_node("") else { return };

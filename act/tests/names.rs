@@ -411,8 +411,14 @@ fn read_trace(text: &str) -> (Vec<Started>, BTreeSet<String>) {
                 kind.extend(child.map(str::to_owned));
             }
             "execve" | "execveat" if whole.ends_with("= 0") => {
-                // A parent that forks by vfork(2) waits in it until the child runs its program.
-                let forking = |(pid, half): (&&str, &String)| act.contains(*pid) && half.contains("VFORK");
+                // A parent that forks by vfork(2) waits in it until the child runs its program, and after a fork(2) the
+                // child may be seen to run it first.
+                let forking = |(pid, half): (&&str, &String)| {
+                    let begins = |call: &&str| half.starts_with(*call);
+                    act.contains(*pid)
+                        && ["clone", "fork", "vfork"].iter().any(begins)
+                        && !half.contains("CLONE_THREAD")
+                };
                 let by_act = ran.insert(pid.to_owned()) && (forked.contains(pid) || halves.iter().any(forking));
                 started.push(Started { path, line: whole, by_act, quiet });
             }

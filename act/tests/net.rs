@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use act::net::Net;
-use act::{Actor, NetConfig, Network};
-use model::{Failure, Measure, Moment, Span};
+use act::{Actor, NetConfig};
+use model::{Failure, Measure, Moment, Network, Span};
 use netns::*;
 use node::*;
 

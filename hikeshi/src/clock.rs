@@ -104,8 +104,7 @@ impl Steady {
 
 /// The system's time.
 pub fn system_now() -> Moment {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Moment(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    Moment(sys::clock::now())
 }
 
 #[cfg(test)]

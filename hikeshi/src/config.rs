@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::evidence::printable;
-use model::{Language, Mode, Span};
+use model::{Language, Mode, Network, Span};
 use sense::inventory::accounts::{MailAddress, ZoneName};
 use sense::inventory::{ApacheSource, NginxSource, Sources, UidRange};
 use serde::{Deserialize, Serialize};
@@ -253,15 +253,15 @@ fn found_or(configured: &Option<AbsolutePath>, usual: &str) -> Option<PathBuf> {
 #[serde(deny_unknown_fields, default)]
 pub struct NetTable {
     /// Networks that stay reachable over http and https while an account's outgoing connections are blocked.
-    pub updates: Vec<act::Network>,
+    pub updates: Vec<Network>,
     /// Networks that are never slowed down, besides `node.host_addresses`: proxies, monitoring, the office.
-    pub never: Vec<act::Network>,
+    pub never: Vec<Network>,
 }
 
 impl Default for NetTable {
     fn default() -> Self {
         // Where api.wordpress.org and downloads.wordpress.org answer.
-        let wordpress = act::Network::try_from("198.143.164.0/24".to_owned());
+        let wordpress = Network::try_from("198.143.164.0/24".to_owned());
         NetTable { updates: wordpress.into_iter().collect(), never: Vec::new() }
     }
 }

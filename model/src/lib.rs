@@ -1,4 +1,4 @@
-//! The words that every room speaks: names, times, signals, measures, events, packets.
+//! The words that every room speaks: names, networks, times, signals, measures, events, packets.
 //!
 //! Values only: no clock, no disk, no network, nothing that decides. Each word means what the table in
 //! `GLOSSARY.md` says. Everything here can be stored as JSON (events) and sent as postcard (packets).
@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod inventory;
 pub mod moment;
 pub mod name;
+pub mod network;
 pub mod notice;
 pub mod order;
 pub mod packet;
@@ -24,6 +25,7 @@ pub use moment::{Moment, Span};
 pub use name::{
     AccountName, AccountRef, Domain, FilePath, Hash, MailUser, NameError, NoticeId, Number, QueueId, RestrictionId,
 };
+pub use network::Network;
 pub use notice::{Delivery, NoticeKind};
 pub use order::{Failure, Input, Intent, IntentId, Look, Operator, Order, Outcome, Owner, Seen, Verb};
 pub use restriction::{CronLine, FileRef, Login, MailRate, MailScope, Measure, ProcessRef, Restriction, Why, Wide};

@@ -65,6 +65,16 @@ impl Dir {
         Ok(dir)
     }
 
+    /// Opens the folder of a file as [`Dir::open_own`] does; the other half is the file's name in it.
+    ///
+    /// Error `InvalidInput`: the path has no folder or no name in UTF-8.
+    pub fn of_own(file: &Path) -> io::Result<(Dir, &str)> {
+        match (file.parent(), file.file_name().and_then(|name| name.to_str())) {
+            (Some(folder), Some(name)) => Ok((Dir::open_own(folder)?, name)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no file name", file.display()))),
+        }
+    }
+
     /// Opens `name` below this folder; a link anywhere on the way is an error (ELOOP), another mount too (EXDEV).
     pub fn open_beneath(&self, name: impl AsRef<[u8]>, flags: OFlags) -> io::Result<File> {
         let path = checked(name.as_ref())?;

@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::dir::Dir;
 
 /// What a process is, as the kernel says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +156,33 @@ pub fn wait_end(pidfd: BorrowedFd<'_>, wait: Duration) -> bool {
     true
 }
 
+/// Pidfds of processes that somebody handed over; the copies of one are the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Hands(Arc<Mutex<Vec<OwnedFd>>>);
+
+impl Hands {
+    /// Most pidfds kept; those of processes that ended go first.
+    pub const MAX: usize = 1024;
+
+    /// Takes one pidfd; anything else is dropped. False when it was not taken.
+    pub fn add(&self, pidfd: OwnedFd) -> bool {
+        let mut held = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        held.retain(|fd| is_alive(fd.as_fd()));
+        let take = held.len() < Hands::MAX && pid_of(pidfd.as_fd()).is_ok();
+        if take {
+            held.push(pidfd);
+        }
+        take
+    }
+
+    /// A handle of the handed process with this pid, if there is one and it lives.
+    pub fn find(&self, pid: u32) -> Option<OwnedFd> {
+        let held = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let fd = held.iter().find(|fd| pid_of(fd.as_fd()).is_ok_and(|p| p == pid))?;
+        fd.try_clone().ok()
+    }
+}
+
 /// Whether the process of this pidfd has not ended.
 pub fn is_alive(pidfd: BorrowedFd<'_>) -> bool {
     // A pidfd becomes readable when the process ends, also before anybody reaped it.
@@ -167,6 +197,35 @@ pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
     match pid.trim().parse::<i64>() {
         Ok(pid) if pid > 0 => u32::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput.into()),
         _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Name of a program file without its folder and without what the kernel adds to a deleted one; empty when it has none
+/// in UTF-8.
+pub fn base_name(program: &Path) -> &str {
+    program.file_name().and_then(|name| name.to_str()).unwrap_or("").trim_end_matches(" (deleted)")
+}
+
+/// The server that wrote this file of its process id; `None` when there is no such file or no process of this id.
+///
+/// Errors: the file is in a folder that others can change, holds no process id (`InvalidData`), or that process is no
+/// program of root with this base name (`PermissionDenied`): the id may be anybody's by now.
+pub fn server(pid_file: &Path, name: &str) -> io::Result<Option<Process>> {
+    if !pid_file.exists() {
+        return Ok(None);
+    }
+    let (folder, leaf) = Dir::of_own(pid_file)?;
+    let text = folder.read(leaf, 64)?.unwrap_or_default();
+    let pid = String::from_utf8_lossy(&text).trim().parse::<u32>();
+    let pid = pid.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "holds no process id"))?;
+    let Ok(process) = Process::open(pid) else { return Ok(None) };
+    let (program, owner) = process.program()?;
+    match owner == 0 && base_name(&program) == name {
+        true => Ok(Some(process)),
+        false => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("pid {pid} is {}, not {name}", program.display()),
+        )),
     }
 }
 
@@ -315,6 +374,40 @@ mod tests {
         assert_eq!(check(&[7], &[(10, 9), (9, 8), (8, 7), (7, 1), (11, 1)]), [8, 9, 10]);
         assert_eq!(check(&[7, 8], &[(8, 7), (9, 8), (7, 9)]), [9]);
         assert_eq!(check(&[], &[(8, 7)]), []);
+    }
+
+    #[test]
+    fn hands_take_pidfds_of_the_living_and_give_back_by_pid() {
+        let (hands, mut child) = (Hands::default(), sleeper());
+        let pid = child.id();
+        assert!(hands.clone().add(Process::open(pid).unwrap().pidfd), "a copy is the same set");
+        assert!(!hands.add(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())), "a file is no process");
+        assert_eq!(Process::from_pidfd(hands.find(pid).unwrap()).unwrap().pid(), pid);
+        assert!(hands.find(std::process::id()).is_none(), "not handed over");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(hands.find(pid).is_none(), "ended");
+    }
+
+    #[test]
+    fn a_server_is_found_by_its_pid_file_and_a_stranger_with_its_pid_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let found = |name: &str| server(&file, name).map(|found| found.map(|process| process.pid()));
+        assert_eq!(found("sleep").unwrap(), None, "no file");
+        let mut child = sleeper();
+        let process = Process::open(child.id()).unwrap();
+        eventually("sleep runs", || process.program().is_ok_and(|(path, _)| path.ends_with("sleep")));
+        std::fs::write(&file, format!("{}\n", child.id())).unwrap();
+        assert_eq!(found("sleep").unwrap(), Some(child.id()));
+        assert!(found("sshd").unwrap_err().to_string().contains("not sshd"));
+        std::fs::write(&file, "x\n").unwrap();
+        assert_eq!(found("sleep").unwrap_err().kind(), io::ErrorKind::InvalidData);
+        std::fs::write(&file, format!("{}\n", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found("sleep").unwrap(), None, "ended");
+        assert_eq!(base_name(Path::new("/usr/sbin/nginx (deleted)")), "nginx");
     }
 
     #[test]

@@ -21,6 +21,8 @@ const OURS_NS: i64 = 720_260_321;
 const F_SETSIG: libc::c_int = 10;
 /// How long a file that goes back is kept away from its place until its writer is done.
 const WRITER_WAIT_MAX: Duration = Duration::from_millis(50);
+/// Tries of a change against somebody who changes the file all the time.
+const TRIES_MAX: u32 = 32;
 /// Exchanges in a row before somebody who changes the file all the time is let be.
 const ROUNDS_MAX: u32 = 100;
 
@@ -101,6 +103,27 @@ impl Shared<'_> {
         self.dir.unlink(self.spare)?;
         step("swap: old file removed");
         Ok(right)
+    }
+
+    /// Reads the file and puts in its place what `new` makes of it, once more for as long as somebody comes between.
+    /// `new`: the bytes and their time of change, as [`Shared::swap`] takes them; `None` leaves the file. False: there
+    /// is no file.
+    ///
+    /// Errors: those of `new`, and what `failed` makes of others; `ResourceBusy` when the file changes all the time.
+    pub fn change<E>(
+        &self,
+        mut new: impl FnMut(&Seen) -> Result<Option<(Vec<u8>, Option<(i64, i64)>)>, E>,
+        failed: impl Fn(io::Error) -> E,
+        step: &mut dyn FnMut(&'static str),
+    ) -> Result<bool, E> {
+        for _ in 0..TRIES_MAX {
+            let Some(seen) = self.read().map_err(&failed)? else { return Ok(false) };
+            let Some((bytes, modified)) = new(&seen)? else { return Ok(true) };
+            if self.swap(seen, &bytes, modified, step).map_err(&failed)? {
+                return Ok(true);
+            }
+        }
+        Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, "it changes faster than it can be written; try again")))
     }
 
     /// Cleans what a crash left beside the file. A change of somebody else that came out of it and was not yet put

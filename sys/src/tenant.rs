@@ -13,10 +13,11 @@ use std::path::Path;
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::dir::Dir;
 use crate::process::Process;
+use crate::program::{Ended, reap};
 
 /// A group that owns nothing (`nogroup`, `nobody`): the tenant's own is not known for sure, and a folder's may be a
 /// server's.
@@ -33,18 +34,8 @@ const LIMITS: [(Resource, u64); 7] = [
     (Resource::Memlock, 0),    // bytes
 ];
 
-/// How it ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// It ended by itself, in time, with 0.
-    pub success: bool,
-    /// False: it was still running after the given time and was killed.
-    pub in_time: bool,
-    /// What it printed, at most 64 KiB; its standard error is thrown away.
-    pub output: Vec<u8>,
-}
-
-/// Runs `program` in `folder` as `uid` (which must be our own when we are not root), with nothing on standard input.
+/// Runs `program` in `folder` as `uid` (which must be our own when we are not root), with nothing on standard input;
+/// the output is at most 64 KiB, its standard error is thrown away.
 ///
 /// From the moment at which it has its uid, other processes of that uid may stop, trace or kill it: so nothing here
 /// waits for it without an end, also not for its exec, as the standard library does.
@@ -130,18 +121,6 @@ fn confine(uid: u32, root: bool, folder: BorrowedFd<'_>, streams: [RawFd; 3]) ->
     }
     rustix::thread::set_no_new_privs(true)?;
     Ok(rustix::process::fchdir(folder)?)
-}
-
-/// Kills what is left and takes its status, without waiting for a process that somebody else holds on to.
-fn reap(pid: Pid) -> io::Result<bool> {
-    let _ = rustix::process::kill_process(pid, Signal::KILL);
-    for _ in 0..200 {
-        if let Some((_, status)) = rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)? {
-            return Ok(status.exit_status() == Some(0));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Err(io::Error::other(format!("process {pid} was killed, but another process of its uid traces it")))
 }
 
 fn read(printed: PipeReader) -> Vec<u8> {
@@ -243,7 +222,7 @@ mod tests {
         // A zombie whose tracer does not wait for it cannot be reaped; a plain wait for it would never return.
         let traces = "[libc.ptrace(0x4206, int(p), 0, 0) for p in os.listdir('/proc') if p.isdigit()]";
         match molested(20_278, traces, || tail(20_278)).unwrap() {
-            Err(why) => assert!(why.to_string().contains("traces it"), "{why}"),
+            Err(why) => assert!(why.to_string().contains("did not go"), "{why}"),
             Ok(ended) => assert!(!ended.in_time, "this kernel lets nobody trace: {ended:?}"),
         }
         // The naive twin waits for the exec of a process that was stopped before it.

@@ -181,7 +181,7 @@ fn config(folder: &Path, cgroups: bool) -> Config {
     let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("/proc"));
     Config {
         reach: Reach::Uids(1000..=69_999),
-        budgets: Budgets::for_accounts(RESTRICTIONS),
+        budgets: Budgets { accounts_per_hour: 3, accounts_per_day: 10 },
         state_dir: folder.join("state"),
         gate_dir: folder.join("gate"),
         portal: "https://panel.example/hikeshi".into(),

@@ -39,7 +39,7 @@ fn main() {
     let home = make("home", 0o755);
     let config = Config {
         reach: if root { Reach::Uids(20_000..=29_999) } else { Reach::Handed { folder: node.path().to_owned() } },
-        budgets: Budgets::for_accounts(3),
+        budgets: Budgets { accounts_per_hour: 3, accounts_per_day: 3 },
         state_dir: state,
         gate_dir: gate,
         portal: String::new(),

@@ -83,7 +83,7 @@ impl Node {
         }
         let config = Config {
             reach: Reach::Uids(20_000..=29_999),
-            budgets: Budgets::for_accounts(3),
+            budgets: Budgets { accounts_per_hour: 3, accounts_per_day: 3 },
             state_dir: folder.path().join("state"),
             gate_dir: folder.path().join("gate"),
             portal: "https://panel.example.jp/hikeshi".into(),

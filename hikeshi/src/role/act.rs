@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use act::{Actor, Budgets, NetConfig, PostfixConfig, Reach, SystemClock};
-use model::{Hash, Moment};
+use act::{Actor, Budgets, NetConfig, PostfixConfig, Reach};
+use model::Moment;
 use sys::socket::Connection;
 
 use crate::clock::Clock;
@@ -39,9 +39,6 @@ struct Told(Clock);
 impl act::Clock for Told {
     fn now(&self) -> Moment {
         self.0.now()
-    }
-    fn uptime(&self) -> (Hash, u64) {
-        SystemClock.uptime()
     }
 }
 
