@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod dir;
 pub mod file;
+pub mod log;
 pub mod process;
 pub mod sandbox;
 pub mod socket;
