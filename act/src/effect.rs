@@ -1,134 +1,119 @@
 //! What each measure does to the node: plan, apply, look, take back. One arm a measure; the work is in its own file.
 //!
-//! Flags, tables, lists and sets are written anew from what the journal wants, so they need no undo record. Processes,
-//! files and cron lines are single things: their undo record is planned, journalled, and only then used.
-
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+//! What is shared is written anew from all that is wanted (`wanted`) and needs no undo record. Processes, files and cron
+//! lines are single things: their undo record is planned, journalled, and only then used.
 
 use model::packet::SiteHandle;
 use model::{
-    AccountRef, Domain, Failure, FilePath, FileRef, GateKey, Login, MailScope, Measure, Moment, Number, QueueId,
-    Restriction, RestrictionId,
+    AccountRef, Domain, Failure, FileRef, GateKey, MailScope, Measure, QueueId, Restriction, RestrictionId, Span,
 };
 
 use crate::actor::{Actor, Order};
 use crate::files::Moved;
 use crate::freeze::{Ice, cage_name};
-use crate::gate::{self, Answer, Facts};
-use crate::journal::{Effect, Held, Means, Record, Standing};
-use crate::mail::{HoldLine, Mail};
-use crate::net::Net;
-
-const NO_POSTFIX: &str = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
+use crate::gate::{self, Answer};
+use crate::journal::{Caught, Effect, Held, Means, Record, Standing};
+use crate::wanted::{NO_POSTFIX, Wanted, flags, hold_line};
 
 impl Actor {
     /// Everything that can be checked without changing anything, and what would be changed.
-    pub(crate) fn plan(&self, order: &Order, restriction: &Restriction) -> Result<Effect, Failure> {
-        let account = &order.account;
-        match &restriction.measure {
-            Measure::CloseSite { site } => Ok(Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?)),
-            Measure::CloseAccount { sites, .. } => Ok(Effect::Gates(gates(&order.sites, sites)?)),
+    pub(crate) fn plan(&self, order: &Order, restriction: &Restriction) -> Result<Held, Failure> {
+        let (account, error) = (&order.account, Failure::Error);
+        let mut held = Held {
+            intent: order.intent,
+            link: order.link,
+            account: account.clone(),
+            restriction: restriction.clone(),
+            effect: Effect::Refuse,
+            standing: Standing::Imposing,
+        };
+        held.effect = match &restriction.measure {
+            Measure::CloseSite { site } => Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?),
+            Measure::CloseAccount { sites, .. } => Effect::Gates(gates(&order.sites, sites)?),
             Measure::BlockScript { site, path } => {
-                let keys = gates(&order.sites, std::slice::from_ref(site))?;
-                keys.iter().try_for_each(|key| gate::script(key, path).map(drop)).map_err(Failure::Error)?;
-                Ok(Effect::Scripts(keys, path.clone()))
+                let effect = Effect::Scripts(gates(&order.sites, std::slice::from_ref(site))?, path.clone());
+                flags(&effect, Answer::Forbidden).map_err(error)?;
+                effect
             }
             Measure::HoldMail { scope, queued } => {
-                let line = HoldLine { account: account.clone(), scope: scope.clone(), number: restriction.id.incident };
-                self.mail()?.check(&line, queued).map_err(Failure::Error)?;
+                let mail = self.mail().map_err(error)?;
+                mail.check(&hold_line(&held, scope), queued).map_err(error)?;
                 // Only what we put on hold ourselves is ever taken off again.
-                let waiting = self.mail()?.waiting(queued).map_err(Failure::Error)?;
-                Ok(Effect::Hold(scope.clone(), waiting))
+                Effect::Hold(scope.clone(), mail.waiting(queued).map_err(error)?)
             }
             Measure::RefuseMail => {
-                self.mail()?.check_refuse().map_err(Failure::Error)?;
-                Ok(Effect::Refuse)
+                self.mail().and_then(|mail| mail.check_refuse()).map_err(error)?;
+                Effect::Refuse
             }
             Measure::FreezeProcess { processes } => {
-                let (found, _) = self.ice.check(account, processes)?;
-                Ok(Effect::Freeze(self.ice.means(), found))
+                Effect::Freeze(self.ice.means(), self.ice.check(account, processes)?.0)
             }
-            Measure::DisableCronLine { line } => Ok(Effect::Cron(self.cron.plan(account, restriction.id, line)?)),
-            Measure::QuarantineFile { files, of } => {
-                if let Some(known) = self.set_aside(restriction.id, files)? {
-                    return Ok(known);
+            Measure::DisableCronLine { line } => Effect::Cron(self.cron.plan(account, restriction.id, line)?),
+            Measure::QuarantineFile { files, of } => match self.set_aside(restriction.id, files)? {
+                Some(known) => known,
+                None => {
+                    self.room_for_files(order, files.len() as u64, *of)?;
+                    Effect::Files(order.home.clone(), self.files.plan(account, &order.home, files)?)
                 }
-                self.file_budget(order, files.len() as u64, *of)?;
-                Ok(Effect::Files(order.home.clone(), self.files.plan(account, &order.home, files)?))
-            }
+            },
             Measure::EndSessions { site } => {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
                 crate::sessions::check(account, &handle.root)?;
-                Ok(Effect::Sessions(handle.root.clone()))
+                Effect::Sessions(handle.root.clone())
             }
             Measure::BlockLogin { logins } => {
-                self.logins.check(account, logins).map_err(Failure::Error)?;
-                Ok(Effect::Logins(logins.clone()))
+                self.logins.check(account, logins).map_err(error)?;
+                Effect::Logins(logins.clone())
             }
             Measure::BlockOutbound => {
-                self.net()?.check().map_err(Failure::Error)?;
-                Ok(Effect::Outbound)
+                self.net().and_then(|net| net.check()).map_err(error)?;
+                Effect::Outbound
             }
             Measure::ThrottleSource { sources } => {
-                let net = self.net()?;
-                net.check().map_err(Failure::Error)?;
+                let net = self.net().map_err(error)?;
+                net.check().map_err(error)?;
                 net.may_slow(sources).map_err(Failure::Guard)?;
-                let lasts = restriction.measure.lasts().unwrap_or(model::Span::hours(1));
-                Ok(Effect::Sources(sources.clone(), self.now() + lasts))
+                Effect::Sources(sources.clone(), self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
             }
             Measure::AskOwner | Measure::PageOperator => {
-                Err(Failure::Error(format!("{} changes nothing here; the desk does it", restriction.measure.name())))
+                let name = restriction.measure.name();
+                return Err(Failure::Error(format!("{name} changes nothing here; the desk does it")));
             }
-        }
+        };
+        Ok(held)
     }
 
     /// The undo record of the same order once more: its files are no longer where they were judged.
     fn set_aside(&self, id: RestrictionId, files: &[FileRef]) -> Result<Option<Effect>, Failure> {
-        match self.book().held.get(&id) {
-            Some(Held { effect: effect @ Effect::Files(_, moved), .. }) => {
-                match moved.iter().map(Moved::file).eq(files) {
-                    true => Ok(Some(effect.clone())),
-                    false => Err(Failure::Error(format!(
-                        "{id} holds other files; order these as a restriction of their own"
-                    ))),
-                }
+        let why = match self.book().held.get(&id).map(|held| &held.effect) {
+            Some(effect @ Effect::Files(_, moved)) if moved.iter().map(Moved::file).eq(files) => {
+                return Ok(Some(effect.clone()));
             }
-            None if self.book().kept.contains_key(&id) => Err(Failure::Error(format!(
-                "{id} was lifted for good and its files are kept; lift it again to get them back"
-            ))),
-            _ => Ok(None),
-        }
+            Some(Effect::Files(..)) => "holds other files; order these as a restriction of their own",
+            None if self.book().kept.contains_key(&id) => {
+                "was lifted for good and its files are kept; lift it again to get them back"
+            }
+            _ => return Ok(None),
+        };
+        Err(Failure::Error(format!("{id} {why}")))
     }
 
     /// Makes the effect real and tests it. May be repeated.
     pub(crate) fn apply(&mut self, held: &Held) -> Result<String, Failure> {
-        let (id, account) = (held.restriction.id, &held.account);
+        let account = &held.account;
+        self.write_anew(&held.effect).map_err(Failure::Error)?;
         match &held.effect {
-            Effect::Gates(keys) => {
-                for key in keys {
-                    self.set_gate(key, None).map_err(Failure::Error)?;
-                    self.step("impose: one flag");
-                }
-            }
-            Effect::Scripts(keys, path) => {
-                for key in keys {
-                    self.set_script(key, path, None).map_err(Failure::Error)?;
-                    self.step("impose: one script flag");
-                }
-            }
-            Effect::Hold(_, queued) => return self.hold(held, queued),
+            Effect::Hold(scope, queued) => return self.hold(held, scope, queued),
             Effect::Refuse => {
-                let wanted = self.refused(None);
-                self.mail()?.set_refused(&wanted).map_err(Failure::Error)?;
-                self.step("impose: mail refused");
-                if !self.mail()?.would_refuse(account).map_err(Failure::Error)? {
+                if !self.mail().and_then(|mail| mail.would_refuse(account)).map_err(Failure::Error)? {
                     return Err(Failure::NoEffect(format!("Postfix's table does not name {account}; taken back")));
                 }
             }
-            Effect::Freeze(..) => return self.freeze(held),
-            Effect::Files(home, moved) => self.files.apply(account, id, home, moved, &mut self.steps)?,
+            Effect::Freeze(means, caught) => return self.freeze(held, *means, caught.clone()),
+            Effect::Files(home, moved) => {
+                self.files.apply(account, held.restriction.id, home, moved, &mut self.steps)?;
+            }
             Effect::Cron(splice) => self.cron.apply(account, splice, &mut self.steps)?,
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
@@ -137,70 +122,43 @@ impl Actor {
                 self.step("impose: everyone signed out");
                 return Ok(what);
             }
-            Effect::Logins(logins) => {
-                let wanted = self.wanted_logins(None);
-                self.logins.set(&wanted, logins, &mut self.steps).map_err(Failure::Error)?;
-                self.step("impose: logins denied");
-            }
-            Effect::Outbound | Effect::Sources(..) => {
-                let (uids, sources) = self.wanted_net(None);
-                self.net()?.set(&uids, &sources, self.now()).map_err(Failure::Error)?;
-                self.step("impose: packet filter set");
-            }
+            Effect::Gates(_) | Effect::Scripts(..) | Effect::Logins(_) | Effect::Outbound | Effect::Sources(..) => {}
         }
         self.step("impose: before the test");
-        match self.look(held) {
+        match self.look(held, &self.wanted()) {
             (true, what) => Ok(what),
             (false, what) => Err(Failure::NoEffect(format!("{what}; taken back"))),
         }
     }
 
-    /// Removes the effect, as far as no other restriction wants it. May be repeated.
+    /// Removes the effect, as far as no other restriction wants it: the journal says already that this one does not.
+    /// May be repeated.
     pub(crate) fn take_back(&mut self, held: &Held) -> Result<String, String> {
         let (id, account) = (held.restriction.id, &held.account);
         let for_good = held.standing == Standing::Lifting { for_good: true };
+        self.write_anew(&held.effect)?;
+        let wanted = self.wanted();
         match &held.effect {
-            Effect::Gates(keys) => {
-                let mut closed = 0;
-                for key in keys {
-                    closed += usize::from(self.set_gate(key, Some(id))?);
-                    self.step("lift: one flag");
-                }
-                let by_others =
-                    if closed == 0 { String::new() } else { format!(", {closed} still closed by another restriction") };
-                Ok(format!("{} flags lifted{by_others}", keys.len() - closed))
-            }
-            Effect::Scripts(keys, path) => {
-                for key in keys {
-                    self.set_script(key, path, Some(id))?;
-                    self.step("lift: one script flag");
-                }
-                Ok(format!("{path} answers again"))
+            Effect::Gates(_) | Effect::Scripts(..) => {
+                let flags = flags(&held.effect, self.answer_kind())?;
+                let closed = flags.iter().filter(|flag| wanted.flags.contains_key(*flag)).count();
+                let still = if closed > 0 { format!("{closed} still closed") } else { String::new() };
+                Ok(format!("{} flags lifted{}", flags.len() - closed, by_others(&still)))
             }
             Effect::Hold(scope, queued) => {
-                let wanted = self.held_mail(Some(id));
-                let mail = self.mail.as_ref().ok_or(NO_POSTFIX)?;
-                mail.set(&wanted, &mut self.steps)?;
-                let still = wanted.iter().any(|line| line.account == *account && line.scope == *scope);
-                if held.standing == Standing::Imposing && !still {
+                let line = hold_line(held, scope);
+                let still = wanted.mail.iter().any(|other| (&other.account, &other.scope) == (account, scope));
+                if held.is_begun() && !still {
                     // Another restriction may have put the same messages on hold.
-                    let kept = self.held_queue(id);
-                    let ours: Vec<_> = queued.iter().filter(|queued| !kept.contains(queued)).cloned().collect();
-                    mail.release(&ours, &mut self.steps)?;
+                    let ours: Vec<_> = queued.iter().filter(|id| !wanted.queued.contains(id)).cloned().collect();
+                    self.mail.as_ref().ok_or(NO_POSTFIX)?.release(&ours, &mut self.steps)?;
                 }
-                let on_hold = mail.on_hold()?;
-                self.step("lift: mail flows");
-                let still = if still { ", still held by another restriction" } else { "" };
-                Ok(format!(
-                    "hold line of {} lifted{still}; {on_hold} messages of all accounts stay on hold",
-                    hold_line(held, scope).whose()
-                ))
+                let (whose, on_hold) = (line.whose(), self.mail()?.on_hold()?);
+                let still = by_others(if still { "still held" } else { "" });
+                Ok(format!("hold line of {whose} lifted{still}; {on_hold} messages of all accounts stay on hold"))
             }
             Effect::Refuse => {
-                let wanted = self.refused(Some(id));
-                self.mail().map_err(|e| e.to_string())?.set_refused(&wanted)?;
-                self.step("lift: mail accepted");
-                let still = wanted.iter().any(|(who, _)| who.name == account.name);
+                let still = wanted.refused.iter().any(|(who, _)| who.name == account.name);
                 let may = if still { "is still refused by another restriction" } else { "may hand in mail again" };
                 Ok(format!("uid {} {may}", account.uid))
             }
@@ -211,196 +169,119 @@ impl Actor {
             }
             Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
             Effect::Files(home, moved) => {
-                let sealed = held.standing != Standing::Imposing;
-                self.files.take_back(account, id, (home, moved), sealed, &mut self.steps)
+                self.files.take_back(account, id, (home, moved), !held.is_begun(), &mut self.steps)
             }
             Effect::Cron(splice) => self.cron.take_back(account, splice, &mut self.steps),
             Effect::Sessions(_) => Ok("people sign in again by themselves".into()),
-            Effect::Logins(logins) => {
-                let wanted = self.wanted_logins(Some(id));
-                self.logins.set(&wanted, logins, &mut self.steps)?;
-                self.step("lift: logins allowed");
-                Ok("logins allowed, as far as no other restriction denies them".into())
-            }
+            Effect::Logins(_) => Ok("logins allowed, as far as no other restriction denies them".into()),
             Effect::Outbound | Effect::Sources(..) => {
-                let (uids, sources) = self.wanted_net(Some(id));
-                self.net().map_err(|e| e.to_string())?.set(&uids, &sources, self.now())?;
-                self.step("lift: packet filter set");
                 Ok("connections open again, as far as no other restriction blocks them".into())
             }
         }
     }
 
     /// Whether the effect is really there, in words.
-    pub(crate) fn look(&self, held: &Held) -> (bool, String) {
-        let account = &held.account;
-        let told = |is: Result<bool, String>, there: String, else_: &str| match is {
-            Ok(true) => (true, there),
-            Ok(false) => (false, else_.to_owned()),
-            Err(why) => (false, why),
-        };
-        match &held.effect {
-            Effect::Gates(keys) => {
-                let there = keys.iter().filter(|key| {
-                    self.page(key, None).is_some_and(|page| gate::holds(&self.gate, key, self.answer_kind(), &page))
-                });
-                let there = there.count();
-                (there == keys.len() && there > 0, format!("{there} of {} flags there", keys.len()))
-            }
-            Effect::Scripts(keys, path) => {
-                let there = keys.iter().filter(|key| {
-                    let page = self.script_page(key, path, None);
-                    page.is_some_and(|page| gate::script_holds(&self.gate, key, path, &page))
-                });
-                let there = there.count();
-                (there == keys.len() && there > 0, format!("{path}: {there} of {} flags there", keys.len()))
+    pub(crate) fn look(&self, held: &Held, wanted: &Wanted) -> (bool, String) {
+        let (id, account) = (held.restriction.id, &held.account);
+        let (is, there, place) = match &held.effect {
+            Effect::Gates(_) | Effect::Scripts(..) => {
+                let flags = match flags(&held.effect, self.answer_kind()) {
+                    Ok(flags) => flags,
+                    Err(why) => return (false, why),
+                };
+                let there = self.flags_there(&flags, wanted);
+                return (there == flags.len() && there > 0, format!("{there} of {} flags there", flags.len()));
             }
             Effect::Hold(scope, _) => {
                 let line = hold_line(held, scope);
-                let is = self.mail().map_err(|e| e.to_string());
-                let is = is.and_then(|mail| mail.is_set(&self.held_mail(None), &line));
-                let whose = line.whose();
-                let there = format!("hold line of {whose} there{}", self.outlived(account));
-                told(is, there, "hold table changed by somebody else")
+                let is = self.mail().and_then(|mail| mail.is_set(&wanted.mail, &line));
+                (is, format!("hold line of {} there{}", line.whose(), self.outlived(account)), "hold table")
             }
             Effect::Refuse => {
-                let is = self.mail().map_err(|e| e.to_string());
-                let is = is.and_then(|mail| mail.is_refused(&self.refused(None)));
-                let there = format!(
-                    "uid {} may hand in no mail; what a form sends is refused and not kept{}",
-                    account.uid,
-                    self.outlived(account)
-                );
-                told(is, there, "the table of refused accounts was changed by somebody else")
+                let is = self.mail().and_then(|mail| mail.is_refused(&wanted.refused));
+                let what = "may hand in no mail; what a form sends is refused and not kept";
+                (is, format!("uid {} {what}{}", account.uid, self.outlived(account)), "table of refused accounts")
             }
             Effect::Freeze(means, caught) => {
-                match self.ice.stands(&cage_name(held.restriction.id), *means, account, caught) {
+                return match self.ice.stands(&cage_name(id), *means, account, caught) {
                     Ok((_, 0)) => (false, "no process is left".into()),
                     Ok((still, count)) => {
-                        (still, format!("{}{}, {count} processes", if still { "" } else { "not " }, still_by(*means)))
+                        let not = if still { "" } else { "not " };
+                        (still, format!("{not}{}, {count} processes", still_by(*means)))
                     }
                     Err(why) => (false, why),
-                }
+                };
             }
-            Effect::Files(_, moved) => self.files.look(held.restriction.id, moved),
-            Effect::Cron(splice) => self.cron.look(account, splice),
-            Effect::Sessions(_) => (true, "everyone was signed out once".into()),
+            Effect::Files(_, moved) => return self.files.look(id, moved),
+            Effect::Cron(splice) => return self.cron.look(account, splice),
+            Effect::Sessions(_) => return (true, "everyone was signed out once".into()),
             Effect::Logins(_) => {
-                let is = self.logins.is_set(&self.wanted_logins(None));
-                told(
-                    is,
-                    "new logins denied; who is logged in stays so until he leaves".into(),
-                    "a deny list was changed by somebody else",
-                )
+                let there = "new logins denied; who is logged in stays so until he leaves";
+                (self.logins.is_set(&wanted.logins), there.into(), "deny list")
             }
-            Effect::Sources(_, until) if *until <= self.now() => (true, format!("ended by itself at {until}")),
+            Effect::Sources(_, until) if *until <= self.now() => return (true, format!("ended by itself at {until}")),
             Effect::Outbound | Effect::Sources(..) => {
-                let (uids, sources) = self.wanted_net(None);
-                let is = self.net().map_err(|e| e.to_string()).and_then(|net| net.is_set(&uids, &sources, self.now()));
-                told(is, "packet filter set".into(), "the packet filter was changed by somebody else")
+                let is = self.net().and_then(|net| net.is_set(&wanted.uids, &wanted.sources, self.now()));
+                (is, "packet filter set".into(), "packet filter")
             }
+        };
+        match is {
+            Ok(true) => (true, there),
+            Ok(false) => (false, format!("the {place} was changed by somebody else")),
+            Err(why) => (false, why),
         }
-    }
-
-    /// What is there and wanted by no restriction: somebody made it by hand, or a journal was lost. Left as it is,
-    /// because what stands closed stays closed until a person says otherwise.
-    pub(crate) fn strays(&self) -> Vec<String> {
-        let wanted = self.book().wanted(None);
-        let kind = self.answer_kind();
-        let paths = wanted.iter().flat_map(|held| match &held.effect {
-            Effect::Gates(keys) => keys.iter().filter_map(|key| gate::flag(key, kind).ok()).collect(),
-            Effect::Scripts(keys, path) => keys.iter().filter_map(|key| gate::script(key, path).ok()).collect(),
-            _ => Vec::new(),
-        });
-        let paths: BTreeSet<String> = paths.collect();
-        let flags = gate::flags(&self.gate).into_iter().filter(|path| !paths.contains(path));
-        let mut strays: Vec<String> = flags
-            .map(|path| format!("{}: no restriction wants it", self.config.gate_dir.join(path).display()))
-            .collect();
-        let (uids, sources) = self.wanted_net(None);
-        let tables = [
-            ("mail hold table", self.mail.as_ref().map(|mail| mail.is_written(&self.held_mail(None)))),
-            ("packet filter", self.net.as_ref().map(|net| net.is_set(&uids, &sources, self.now()))),
-        ];
-        for (name, is) in tables {
-            match is {
-                None | Some(Ok(true)) => {}
-                Some(Ok(false)) => strays.push(format!("{name}: not as the restrictions in force want it")),
-                Some(Err(why)) => strays.push(format!("{name}: {why}")),
-            }
-        }
-        strays.truncate(100);
-        strays
     }
 
     /// What an order to impose this would do, one line a step.
-    pub(crate) fn steps_of(&self, order: &Order, effect: &Effect) -> Result<Vec<String>, Failure> {
-        let uid = order.account.uid;
-        let below_gate = |path: Result<String, String>| {
-            path.map(|path| format!("write {}", self.config.gate_dir.join(path).display())).map_err(Failure::Error)
-        };
-        match effect {
-            Effect::Gates(keys) => keys.iter().map(|key| below_gate(gate::flag(key, self.answer_kind()))).collect(),
-            Effect::Scripts(keys, path) => keys.iter().map(|key| below_gate(gate::script(key, path))).collect(),
-            Effect::Hold(scope, queued) => {
-                let number = model::Number::new(self.now(), 0);
-                let line = HoldLine { account: order.account.clone(), scope: scope.clone(), number };
-                Ok(vec![
-                    format!("hold new mail of {}", line.whose()),
-                    "postfix reload".to_owned(),
-                    format!("put {} waiting messages on hold", queued.len()),
-                ])
+    pub(crate) fn steps_of(&self, held: &Held) -> Vec<String> {
+        let (account, uid) = (&held.account, held.account.uid);
+        match &held.effect {
+            Effect::Gates(_) | Effect::Scripts(..) => {
+                let flags = flags(&held.effect, self.answer_kind()).unwrap_or_default();
+                flags.iter().map(|flag| format!("write {}", self.config.gate_dir.join(flag).display())).collect()
             }
-            Effect::Refuse => Ok(vec![format!("refuse mail that uid {uid} hands to sendmail, form mail too")]),
+            Effect::Hold(scope, queued) => vec![
+                format!("hold new mail of {}", hold_line(held, scope).whose()),
+                "postfix reload".to_owned(),
+                format!("put {} waiting messages on hold", queued.len()),
+            ],
+            Effect::Refuse => vec![format!("refuse mail that uid {uid} hands to sendmail, form mail too")],
             Effect::Freeze(means, found) => {
                 let pids: Vec<String> = found.iter().map(|c| c.process.pid.to_string()).collect();
-                Ok(vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))])
+                vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))]
             }
             Effect::Files(home, moved) => {
-                Ok(moved.iter().map(|moved| format!("set aside {home}/{}", moved.file().path)).collect())
+                moved.iter().map(|moved| format!("set aside {home}/{}", moved.file().path)).collect()
             }
-            Effect::Cron(splice) => Ok(vec![format!("switch off {splice} of the crontab of {}", order.account)]),
-            Effect::Sessions(root) => Ok(vec![format!("end all WordPress sessions of {root}, as uid {uid}")]),
-            Effect::Logins(logins) => {
-                Ok(logins.iter().map(|login| format!("deny {login:?} of {}", order.account)).collect())
-            }
-            Effect::Outbound => Ok(vec![format!("block connections that uid {uid} opens, mail ports on loopback too")]),
+            Effect::Cron(splice) => vec![format!("switch off {splice} of the crontab of {account}")],
+            Effect::Sessions(root) => vec![format!("end all WordPress sessions of {root}, as uid {uid}")],
+            Effect::Logins(logins) => logins.iter().map(|login| format!("deny {login:?} of {account}")).collect(),
+            Effect::Outbound => vec![format!("block connections that uid {uid} opens, mail ports on loopback too")],
             Effect::Sources(sources, until) => {
-                Ok(sources.iter().map(|source| format!("slow down {source} until {until}")).collect())
+                sources.iter().map(|source| format!("slow down {source} until {until}")).collect()
             }
         }
     }
 
-    fn hold(&mut self, held: &Held, queued: &[QueueId]) -> Result<String, Failure> {
-        let wanted = self.held_mail(None);
-        let mail = self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))?;
-        mail.set(&wanted, &mut self.steps).map_err(Failure::Error)?;
-        self.step("impose: mail held");
-        let moved = self.mail()?.hold_queued(queued).map_err(Failure::Error)?;
+    fn hold(&mut self, held: &Held, scope: &MailScope, queued: &[QueueId]) -> Result<String, Failure> {
+        let moved = self.mail().and_then(|mail| mail.hold_queued(queued)).map_err(Failure::Error)?;
         self.step("impose: queue held");
-        let Measure::HoldMail { scope, queued } = &held.restriction.measure else { return Ok(String::new()) };
+        let Measure::HoldMail { queued, .. } = &held.restriction.measure else { return Ok(String::new()) };
         let line = hold_line(held, scope);
-        if !self.mail()?.would_hold(&line).map_err(Failure::Error)? {
-            return Err(Failure::NoEffect(format!(
-                "Postfix's tables do not hold mail of {}; taken back",
-                line.whose()
-            )));
+        let whose = line.whose();
+        if !self.mail().and_then(|mail| mail.would_hold(&line)).map_err(Failure::Error)? {
+            return Err(Failure::NoEffect(format!("Postfix's tables do not hold mail of {whose}; taken back")));
         }
         let open = match scope {
             MailScope::Local => "",
             _ => "; a mail session that is open already goes on until it ends",
         };
-        let whose = line.whose();
         Ok(format!("mail of {whose} is held; {moved} of {} waiting messages put on hold{open}", queued.len()))
     }
 
-    fn freeze(&mut self, held: &Held) -> Result<String, Failure> {
-        let id = held.restriction.id;
+    fn freeze(&mut self, held: &Held, means: Means, mut batch: Vec<Caught>) -> Result<String, Failure> {
+        let (id, account) = (held.restriction.id, &held.account);
         let name = cage_name(id);
-        let account = &held.account;
-        let Effect::Freeze(means, mut batch) = held.effect.clone() else {
-            return Err(Failure::Error("not a freeze".into()));
-        };
         let mut all = batch.clone();
         for _ in 0..Ice::ROUNDS_MAX {
             self.ice.stop(&name, means, account, &batch).map_err(Failure::Error)?;
@@ -414,9 +295,8 @@ impl Actor {
             self.step("impose: children journalled");
         }
         if !batch.is_empty() {
-            return Err(Failure::NoEffect(
-                "new children appear faster than they can be stopped; close the site first".into(),
-            ));
+            let why = "new children appear faster than they can be stopped; close the site first";
+            return Err(Failure::NoEffect(why.into()));
         }
         if !self.ice.settles(&name, means, account, &all) {
             return Err(Failure::NoEffect("the processes do not stand still; taken back".into()));
@@ -426,76 +306,10 @@ impl Actor {
             return Err(Failure::Gone("all of the processes ended before they stood still".into()));
         }
         let Measure::FreezeProcess { processes } = &held.restriction.measure else { return Ok(String::new()) };
-        let gone: Vec<String> =
-            processes.iter().filter(|p| !all.iter().any(|c| c.process == **p)).map(|p| p.pid.to_string()).collect();
-        let gone = if gone.is_empty() {
-            String::new()
-        } else {
-            format!("; gone before or not to be touched: pid {}", gone.join(" "))
-        };
+        let gone = processes.iter().filter(|p| !all.iter().any(|c| c.process == **p));
+        let gone: String = gone.map(|p| format!(" {}", p.pid)).collect();
+        let gone = if gone.is_empty() { gone } else { format!("; gone before or not to be touched: pid{gone}") };
         Ok(format!("{}, {still} processes{gone}", still_by(means)))
-    }
-
-    /// Writes or removes one flag from what the journal wants; true when it is (still) closed.
-    fn set_gate(&self, key: &GateKey, except: Option<RestrictionId>) -> Result<bool, String> {
-        let page = self.page(key, except);
-        gate::set(&self.gate, key, self.answer_kind(), page.as_deref())?;
-        Ok(page.is_some())
-    }
-
-    /// The page of a vhost: that of the oldest restriction that closes it.
-    fn page(&self, key: &GateKey, except: Option<RestrictionId>) -> Option<String> {
-        let wanted = self.book().wanted(except);
-        let oldest = wanted.iter().find(|h| matches!(&h.effect, Effect::Gates(keys) if keys.contains(key)))?;
-        Some(self.page_of(oldest, self.answer_kind()))
-    }
-
-    /// Writes or removes the flag of one path from what the journal wants.
-    fn set_script(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Result<(), String> {
-        let page = self.script_page(key, path, except);
-        gate::set_script(&self.gate, key, path, page.as_deref())
-    }
-
-    /// The page of one path. Flags are compared, because two sites may have one file; always 403, because a planted
-    /// script has nothing to come back for.
-    fn script_page(&self, key: &GateKey, path: &FilePath, except: Option<RestrictionId>) -> Option<String> {
-        let flag = gate::script(key, path).ok()?;
-        let wanted = self.book().wanted(except);
-        let blocks = |held: &&&Held| match &held.effect {
-            Effect::Scripts(keys, path) => keys.iter().any(|key| gate::script(key, path).as_ref() == Ok(&flag)),
-            _ => false,
-        };
-        let oldest = wanted.iter().find(blocks)?;
-        Some(self.page_of(oldest, Answer::Forbidden))
-    }
-
-    fn page_of(&self, held: &Held, answer: Answer) -> String {
-        let Restriction { id, since, .. } = held.restriction;
-        gate::page(&Facts { number: id.incident, since, portal: &self.config.portal }, answer)
-    }
-
-    fn held_mail(&self, except: Option<RestrictionId>) -> Vec<HoldLine> {
-        let wanted = self.book().wanted(except);
-        let line = |held: &&Held| match &held.effect {
-            Effect::Hold(scope, _) => Some(hold_line(held, scope)),
-            _ => None,
-        };
-        wanted.iter().filter_map(line).collect()
-    }
-
-    /// Messages that other restrictions put on hold.
-    fn held_queue(&self, except: RestrictionId) -> Vec<QueueId> {
-        let wanted = self.book().wanted(Some(except));
-        let queued = wanted.iter().filter_map(|held| match &held.effect {
-            Effect::Hold(_, queued) => Some(queued.clone()),
-            _ => None,
-        });
-        queued.flatten().collect()
-    }
-
-    fn refused(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Number)> {
-        let wanted = self.book().wanted(except).into_iter().filter(|held| held.effect == Effect::Refuse);
-        wanted.map(|held| (held.account.clone(), held.restriction.id.incident)).collect()
     }
 
     /// A word about a line that was written for somebody who had this uid or name before: it hits a stranger now.
@@ -509,42 +323,6 @@ impl Actor {
             ),
             None => String::new(),
         }
-    }
-
-    fn wanted_logins(&self, except: Option<RestrictionId>) -> Vec<(AccountRef, Login)> {
-        let wanted = self.book().wanted(except);
-        let lines = wanted.iter().filter_map(|held| match &held.effect {
-            Effect::Logins(logins) => Some(logins.iter().map(|login| (held.account.clone(), login.clone()))),
-            _ => None,
-        });
-        lines.flatten().collect()
-    }
-
-    pub(crate) fn wanted_net(&self, except: Option<RestrictionId>) -> (Vec<u32>, Vec<(IpAddr, Moment)>) {
-        let (mut uids, mut sources) = (Vec::new(), Vec::new());
-        for held in self.book().wanted(except) {
-            match &held.effect {
-                Effect::Outbound => uids.push(held.account.uid),
-                Effect::Sources(addresses, until) if *until > self.now() => {
-                    sources.extend(addresses.iter().map(|address| (*address, *until)));
-                }
-                _ => {}
-            }
-        }
-        (uids, sources)
-    }
-
-    fn answer_kind(&self) -> Answer {
-        if self.config.unavailable { Answer::Unavailable } else { Answer::Forbidden }
-    }
-
-    fn mail(&self) -> Result<&Mail, Failure> {
-        self.mail.as_ref().ok_or_else(|| Failure::Error(NO_POSTFIX.into()))
-    }
-
-    fn net(&self) -> Result<&Net, Failure> {
-        let missing = "no packet filter is configured here; install nftables and set [net] in hikeshi.toml";
-        self.net.as_ref().ok_or_else(|| Failure::Error(missing.into()))
     }
 }
 
@@ -571,8 +349,9 @@ pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<Gate
     }
 }
 
-fn hold_line(held: &Held, scope: &MailScope) -> HoldLine {
-    HoldLine { account: held.account.clone(), scope: scope.clone(), number: held.restriction.id.incident }
+/// What is lifted and yet there.
+fn by_others(still: &str) -> String {
+    if still.is_empty() { String::new() } else { format!(", {still} by another restriction") }
 }
 
 fn still_by(means: Means) -> &'static str {

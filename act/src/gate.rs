@@ -87,22 +87,6 @@ pub(crate) fn script(key: &GateKey, path: &FilePath) -> Result<String, String> {
     }
 }
 
-/// Makes the flag of one path what it should be: this page, or no flag at all.
-pub(crate) fn set_script(gate: &Dir, key: &GateKey, path: &FilePath, page: Option<&str>) -> Result<(), String> {
-    let flag = script(key, path)?;
-    let done = match page {
-        Some(text) => put(gate, &flag, text.as_bytes()),
-        None => take(gate, &flag),
-    };
-    done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
-}
-
-/// Whether the flag of one path is there with exactly this page.
-pub(crate) fn script_holds(gate: &Dir, key: &GateKey, path: &FilePath, page: &str) -> bool {
-    let read = script(key, path).map(|flag| gate.read(&flag, 64 * 1024));
-    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
-}
-
 /// Where a vhost's pass file with this leaf lies below GATE.
 pub(crate) fn pass(key: &GateKey, leaf: &str) -> Result<String, String> {
     Ok(match (checked(key)?, key) {
@@ -123,23 +107,18 @@ pub(crate) fn leaves(pass: &PassKey) -> Vec<String> {
     }
 }
 
-/// Makes the flag of `key` what it should be: this page, or no flag at all.
-pub(crate) fn set(gate: &Dir, key: &GateKey, answer: Answer, page: Option<&str>) -> Result<(), String> {
-    for variant in [Answer::Forbidden, Answer::Unavailable] {
-        let path = flag(key, variant)?;
-        let done = match page.filter(|_| variant == answer) {
-            Some(text) => put(gate, &path, text.as_bytes()),
-            None => take(gate, &path),
-        };
-        done.map_err(|e| format!("flag file {path}: {e}; check the gate folder's owner and free space"))?;
-    }
-    Ok(())
+/// Makes a flag what it should be: this page, or no flag at all.
+pub(crate) fn set(gate: &Dir, flag: &str, page: Option<&str>) -> Result<(), String> {
+    let done = match page {
+        Some(text) => put(gate, flag, text.as_bytes()),
+        None => take(gate, flag),
+    };
+    done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
 }
 
-/// Whether the flag of `key` is there with exactly this page.
-pub(crate) fn holds(gate: &Dir, key: &GateKey, answer: Answer, page: &str) -> bool {
-    let read = flag(key, answer).map(|path| gate.read(&path, 64 * 1024));
-    matches!(read, Ok(Ok(Some(bytes))) if bytes == page.as_bytes())
+/// Whether a flag is there with exactly this page.
+pub(crate) fn holds(gate: &Dir, flag: &str, page: &str) -> bool {
+    matches!(gate.read(flag, 64 * 1024), Ok(Some(bytes)) if bytes == page.as_bytes())
 }
 
 /// All flag files below GATE, passes left out; at most 100,000.
@@ -268,16 +247,16 @@ mod tests {
     fn nested_roots_open_and_close_apart_and_leave_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let gate = Dir::open_own(folder.path()).unwrap();
-        let (outer, inner) = (apache("/home/a/www"), apache("/home/a/www/shop"));
-        for key in [&outer, &inner] {
-            set(&gate, key, Answer::Forbidden, Some("page")).unwrap();
-            assert!(holds(&gate, key, Answer::Forbidden, "page"));
+        let of = |root: &str| flag(&apache(root), Answer::Forbidden).unwrap();
+        let (outer, inner) = (of("/home/a/www"), of("/home/a/www/shop"));
+        for flag in [&outer, &inner] {
+            set(&gate, flag, Some("page")).unwrap();
+            assert!(holds(&gate, flag, "page") && !holds(&gate, flag, "other"));
         }
-        set(&gate, &inner, Answer::Forbidden, None).unwrap();
-        assert!(holds(&gate, &outer, Answer::Forbidden, "page"));
-        set(&gate, &outer, Answer::Unavailable, Some("other")).unwrap();
-        assert!(!holds(&gate, &outer, Answer::Forbidden, "page") && holds(&gate, &outer, Answer::Unavailable, "other"));
-        set(&gate, &outer, Answer::Forbidden, None).unwrap();
+        set(&gate, &inner, None).unwrap();
+        assert!(holds(&gate, &outer, "page") && !holds(&gate, &inner, "page"));
+        set(&gate, &outer, None).unwrap();
+        set(&gate, &outer, None).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("apache")).unwrap().count(), 0);
     }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod budget;
 mod config;
 mod cron;
 mod effect;
@@ -22,11 +23,13 @@ pub mod postfix;
 mod program;
 mod serve;
 mod sessions;
+mod wanted;
 
-pub use actor::{Actor, reachable};
+pub use actor::Actor;
 pub use config::{
     Budgets, Clock, Config, Hands, LoginConfig, MailDeny, NetConfig, Network, PostfixConfig, Reach, SshDeny, Steps,
     SystemClock,
 };
 pub use journal::links;
 pub use serve::serve;
+pub use sys::dir::reachable;

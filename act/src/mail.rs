@@ -239,7 +239,7 @@ impl Mail {
         let postfix = self.postfix.as_ref().ok_or("this mail server refuses nobody; hold the mail instead")?;
         postfix.asks_first(Table::Refused, &self.hold_file)?;
         let path = Table::Refused.path(&self.hold_file);
-        crate::actor::reachable(&path, "postdrop of a tenant").map_err(|e| format!("{}: {e}", path.display()))
+        sys::dir::reachable(&path, "postdrop of a tenant").map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Makes exactly these accounts hand in nothing.
