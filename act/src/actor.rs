@@ -7,7 +7,7 @@
 use std::io;
 
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
-use model::{AccountRef, Domain, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Span, Verb};
+use model::{AccountRef, Domain, Failure, Hash, IntentId, Moment, RestrictionId, Span, Stamp, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
 
@@ -17,7 +17,7 @@ use crate::files::Files;
 use crate::freeze::Ice;
 use crate::gate;
 use crate::guard::{self, Own};
-use crate::journal::{Book, Effect, Held, Journal, OpenPass, Record, Stamp, Standing};
+use crate::journal::{Book, Effect, Held, Journal, Kept, OpenPass, Record, Standing};
 use crate::login::Logins;
 use crate::mail::Mail;
 use crate::net::Net;
@@ -45,7 +45,6 @@ const RETRY: u64 = 10;
 
 /// How long files that were not given back are kept: 30 days.
 const KEPT_SECS: u64 = 30 * 86_400;
-const KEPT: &str = "30 days";
 
 /// An order as it came.
 pub(crate) struct Order {
@@ -62,6 +61,15 @@ impl Order {
     pub(crate) fn by_person(&self) -> bool {
         matches!(self.verb, Verb::Impose { by_person: true, .. })
     }
+}
+
+/// What an order comes to.
+enum Plan {
+    /// And what it takes from the budgets, see [`Record::Imposing`].
+    Impose(Box<Held>, Option<(Stamp, bool)>),
+    /// For good or not.
+    Lift(RestrictionId, bool),
+    OpenPass(OpenPass),
 }
 
 impl Actor {
@@ -84,14 +92,9 @@ impl Actor {
             let ours = [Some(&config.gate_dir), Some(&config.cron_spool), hold, ssh, logins.ftp.as_ref(), mail];
             let mut ours = ours.into_iter().flatten().chain(&config.quarantine_dirs);
             if let Some(path) = ours.find(|path| !path.starts_with(folder)) {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    format!(
-                        "{} is outside of {}, beyond which this act may change nothing",
-                        path.display(),
-                        folder.display()
-                    ),
-                ));
+                let (path, folder) = (path.display(), folder.display());
+                let why = format!("{path} is outside of {folder}, beyond which this act may change nothing");
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
             }
         }
         let ice = Ice {
@@ -113,17 +116,13 @@ impl Actor {
         let mut actor =
             Actor { config, gate, ice, mail, files, cron, logins, net, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
-        actor.restore_filter();
-        Ok(actor)
-    }
-
-    /// The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot be
-    /// set now shows as drift in the next list, and is ordered again.
-    fn restore_filter(&mut self) {
-        let wanted = self.wanted();
-        if let (Some(net), false) = (&self.net, wanted.uids.is_empty() && wanted.sources.is_empty()) {
-            let _ = net.set(&wanted.uids, &wanted.sources, self.now());
+        // The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot
+        // be set now shows as drift in the next list, and is ordered again.
+        let wanted = actor.wanted();
+        if let (Some(net), false) = (&actor.net, wanted.uids.is_empty() && wanted.sources.is_empty()) {
+            let _ = net.set(&wanted.uids, &wanted.sources, actor.now());
         }
+        Ok(actor)
     }
 
     /// Where the demo's pidfds go.
@@ -146,7 +145,7 @@ impl Actor {
                 let id = held.restriction.id;
                 let record = match self.take_back(&held) {
                     Ok(_) if held.is_begun() => Record::TakenBack(id),
-                    Ok(what) => Record::Answered(id, FromAct::Done { intent: held.intent, what }),
+                    Ok(what) => Record::Answered(Some(id), FromAct::Done { intent: held.intent, what }),
                     Err(_) => {
                         self.retry_at = uptime + RETRY;
                         continue;
@@ -179,11 +178,40 @@ impl Actor {
         if let Some(answer) = self.book().answers.get(&order.intent).cloned() {
             return self.again(order, answer);
         }
+        if let Verb::Impose { .. } = order.verb {
+            guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
+        }
+        match self.plan(order)? {
+            Plan::Impose(held, spent) => self.impose(order, held, spent),
+            Plan::Lift(id, for_good) => self.lift(order, id, for_good),
+            Plan::OpenPass(pass) => self.open_pass(pass),
+        }
+    }
+
+    /// Everything about an order that can be checked without changing anything.
+    fn plan(&self, order: &Order) -> Result<Plan, Failure> {
         guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
-        match &order.verb {
-            Verb::Impose { restriction, .. } => self.impose(order, restriction),
-            Verb::Lift { restriction, for_good, .. } => self.lift(order, *restriction, *for_good),
-            Verb::OpenPass { sites, pass, until } => self.open_pass(order, sites, *pass, *until),
+        Ok(match &order.verb {
+            Verb::Impose { restriction, by_person } => {
+                self.not_older(order, restriction.id).map_err(Failure::Error)?;
+                let held = self.plan_effect(order, restriction)?;
+                let spent = if *by_person { None } else { Some(self.room_for_account(&order.account)?) };
+                Plan::Impose(Box::new(held), spent)
+            }
+            Verb::Lift { restriction, for_good, .. } => {
+                self.not_older(order, *restriction).map_err(Failure::Gone)?;
+                Plan::Lift(*restriction, *for_good)
+            }
+            Verb::OpenPass { sites, pass, until } => Plan::OpenPass(self.plan_pass(order, sites, *pass, *until)?),
+        })
+    }
+
+    fn not_older(&self, order: &Order, id: RestrictionId) -> Result<(), String> {
+        match self.book().newest(id).filter(|newest| order.intent < *newest) {
+            Some(newest) => {
+                Err(format!("order {} is older than order {newest} about {id}; nothing to do", order.intent))
+            }
+            None => Ok(()),
         }
     }
 
@@ -192,7 +220,7 @@ impl Actor {
         if let Verb::Impose { restriction, .. } = &order.verb
             && let Some(held) = self.book().held.get(&restriction.id).cloned()
             && held.intent == order.intent
-            && !self.look(&held, &self.wanted()).0
+            && self.look(&held, &self.wanted()).is_err()
         {
             guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
             let what = self.apply(&held)?;
@@ -201,43 +229,35 @@ impl Actor {
         Ok(answer)
     }
 
-    fn impose(&mut self, order: &Order, restriction: &Restriction) -> Result<FromAct, Failure> {
-        let id = restriction.id;
-        guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
-        self.not_older(id, order.intent, false)?;
-        let held = self.plan(order, restriction)?;
+    fn impose(&mut self, order: &Order, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
+        let id = held.restriction.id;
         if let Some(before) = self.book().held.get(&id) {
             let measure = before.restriction.measure.name();
-            if (measure, &before.account) != (restriction.measure.name(), &order.account) {
+            if (measure, &before.account) != (held.restriction.measure.name(), &held.account) {
                 return Err(Failure::Error(format!("{id} is already a {measure}; lift it first")));
             }
             if before.standing != Standing::InForce {
                 return Err(Failure::Error(format!("{id} is being taken back just now; order it again in a moment")));
             }
-            return self.impose_more(order, held);
+            return self.impose_more(order, held.effect, id);
         }
-        let stamp = if order.by_person() { None } else { self.room_for_account(&order.account)? };
-        if let (Effect::Files(_, moved), false) = (&held.effect, order.by_person()) {
-            self.write(Record::SetsAside(self.stamp(), order.account.clone(), id, moved.len() as u64))?;
-        }
-        self.write(Record::Imposing(Box::new(held.clone()), stamp))?;
+        self.write(Record::Imposing(held.clone(), spent))?;
         self.step("impose: journalled");
         let applied = self.apply(&held);
         // An answer that cannot be written down is no answer: then the effect goes too.
-        applied.and_then(|what| self.answer(id, order, Ok(what))).or_else(|why| {
+        applied.and_then(|what| self.answer(Some(id), order.intent, Ok(what))).or_else(|why| {
             self.journal.give_up(id);
-            let held = self.book().held.get(&id).cloned().unwrap_or(held);
+            let held = self.book().held.get(&id).cloned().unwrap_or(*held);
             self.step("impose: failed");
             // What cannot be taken back now stays journalled as half done; each tick tries again.
             self.take_back(&held).map_err(|also| Failure::Error(format!("{why}; not yet taken back: {also}")))?;
-            self.answer(id, order, Err(why))
+            self.answer(Some(id), order.intent, Err(why))
         })
     }
 
     /// The same restriction once more: repairs it, and adds processes that were not caught yet.
-    fn impose_more(&mut self, order: &Order, again: Held) -> Result<FromAct, Failure> {
-        let id = again.restriction.id;
-        if let Effect::Freeze(means, found) = again.effect
+    fn impose_more(&mut self, order: &Order, again: Effect, id: RestrictionId) -> Result<FromAct, Failure> {
+        if let Effect::Freeze(means, found) = again
             && let Some(Held { effect: Effect::Freeze(_, known), .. }) = self.book().held.get(&id)
         {
             let new: Vec<_> = found.into_iter().filter(|f| !known.iter().any(|k| k.process == f.process)).collect();
@@ -245,44 +265,34 @@ impl Actor {
         }
         let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
         let what = self.apply(&held)?;
-        self.answer(id, order, Ok(what))
+        self.answer(Some(id), order.intent, Ok(what))
     }
 
     fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
-        self.not_older(id, order.intent, true)?;
         let book = self.book();
-        let kept = book.kept.get(&id).filter(|_| !for_good);
+        let kept = book.kept.get(&id).filter(|_| !for_good).map(|kept| &kept.held);
         let Some(held) = book.held.get(&id).or(kept) else {
             let rest = match book.purged.get(&id) {
-                Some((then, 0)) => {
-                    format!("and how to undo it was forgotten at {then}, {KEPT} after it was lifted for good")
-                }
-                Some((then, files)) => {
-                    format!(
-                        "and its files ({files}) were deleted at {then}, {KEPT} after it was lifted for good; take them from a backup"
-                    )
-                }
-                None => "and nothing of it is kept here".to_owned(),
+                Some((then, files)) => format!(
+                    "what was kept of it ({files} files) was deleted at {then}, 30 days after it was lifted for good"
+                ),
+                None => "nothing of it is kept here".to_owned(),
             };
-            return self.answer(id, order, Ok(format!("{id} was not in force, {rest}")));
+            return self.answer(Some(id), order.intent, Ok(format!("{id} was not in force, and {rest}")));
         };
         if held.account != order.account {
             let who = |a: &AccountRef| format!("{a} (uid {}, owner {})", a.uid, a.generation);
-            return Err(Failure::Guard(format!(
-                "{id} belongs to {}, not to {}; check the order",
-                who(&held.account),
-                who(&order.account)
-            )));
+            let (its, named) = (who(&held.account), who(&order.account));
+            return Err(Failure::Guard(format!("{id} belongs to {its}, not to {named}; check the order")));
         }
         self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
         let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
-        self.answer(id, order, Ok(what))
+        self.answer(Some(id), order.intent, Ok(what))
     }
 
-    fn open_pass(&mut self, order: &Order, sites: &[Domain], row: Hash, until: Moment) -> Result<FromAct, Failure> {
-        let pass = self.plan_pass(order, sites, row, until)?;
+    fn open_pass(&mut self, pass: OpenPass) -> Result<FromAct, Failure> {
         self.write(Record::Passing(pass.clone()))?;
         self.step("pass: journalled");
         for file in &pass.files {
@@ -292,10 +302,8 @@ impl Actor {
             }
             self.step("pass: one file");
         }
-        let what = format!("pass open until {until}, {} files", pass.files.len());
-        let answer = FromAct::Done { intent: order.intent, what };
-        self.write(Record::PassAnswered(answer.clone()))?;
-        Ok(answer)
+        let what = format!("pass open until {}, {} files", pass.until, pass.files.len());
+        self.answer(None, pass.intent, Ok(what))
     }
 
     fn plan_pass(&self, order: &Order, sites: &[Domain], row: Hash, until: Moment) -> Result<OpenPass, Failure> {
@@ -330,13 +338,14 @@ impl Actor {
         let (held, wanted) = (self.book().held.values().filter(|held| !held.is_begun()), self.wanted());
         let mut answers: Vec<FromAct> = held
             .map(|held| {
-                let (holds, what) = self.look(held, &wanted);
+                let seen = self.look(held, &wanted);
+                let holds = seen.is_ok();
                 FromAct::InForce {
                     restriction: held.restriction.id,
                     account: held.account.clone(),
                     verb: held.restriction.measure.name().into(),
                     holds,
-                    what,
+                    what: seen.unwrap_or_else(|what| what),
                 }
             })
             .collect();
@@ -345,51 +354,27 @@ impl Actor {
     }
 
     fn would(&self, order: &Order) -> Result<FromAct, Failure> {
-        guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
-        let mut steps = Vec::new();
-        match &order.verb {
-            Verb::Impose { restriction, by_person } => {
-                self.not_older(restriction.id, order.intent, false)?;
-                if !by_person {
-                    self.room_for_account(&order.account)?;
-                }
-                steps.extend(self.steps_of(&self.plan(order, restriction)?));
-            }
-            Verb::Lift { restriction, for_good, .. } => {
-                self.not_older(*restriction, order.intent, true)?;
-                steps.push(match self.book().held.get(restriction) {
-                    None => format!("nothing: {restriction} is not in force"),
-                    Some(_) if *for_good => format!("lift {restriction}, end its processes"),
-                    Some(held) => format!("lift {restriction}, a {}", held.restriction.measure.name()),
-                });
-            }
-            Verb::OpenPass { sites, pass, until } => {
-                let pass = self.plan_pass(order, sites, *pass, *until)?;
-                steps.push(format!("open a pass until {until}, {} files", pass.files.len()));
-            }
-        }
+        let mut steps = match self.plan(order)? {
+            Plan::Impose(held, _) => self.steps_of(&held),
+            Plan::Lift(id, for_good) => vec![match self.book().held.get(&id) {
+                None => format!("nothing: {id} is not in force"),
+                Some(_) if for_good => format!("lift {id}, end its processes"),
+                Some(held) => format!("lift {id}, a {}", held.restriction.measure.name()),
+            }],
+            Plan::OpenPass(pass) => vec![format!("open a pass until {}, {} files", pass.until, pass.files.len())],
+        };
         steps.truncate(200);
         Ok(FromAct::Would { intent: order.intent, steps })
-    }
-
-    fn not_older(&self, id: RestrictionId, intent: IntentId, lifts: bool) -> Result<(), Failure> {
-        match self.book().newest(id) {
-            Some(newest) if intent < newest => {
-                let why = format!("order {intent} is older than order {newest} about {id}; nothing to do");
-                Err(if lifts { Failure::Gone(why) } else { Failure::Error(why) })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Forgets what was lifted for good a month ago, and deletes what is still set aside of it. The month must have
     /// passed by the wall clock, which can be set, and by the budget's, which cannot.
     fn purge(&mut self) {
         let (now, stamp) = (self.now(), self.stamp());
-        let kept: Vec<Held> = self.book().kept.values().cloned().collect();
-        for held in &kept {
+        let kept: Vec<Kept> = self.book().kept.values().cloned().collect();
+        for Kept { held, since } in &kept {
             let id = held.restriction.id;
-            let Some((then, since)) = self.book().kept_since.get(&id).copied() else {
+            let Some((then, since)) = *since else {
                 let _ = self.journal.write(Record::Keeps(id, now, stamp));
                 continue;
             };
@@ -417,7 +402,7 @@ impl Actor {
 
     /// Time of the budgets.
     pub(crate) fn stamp(&self) -> Stamp {
-        self.book().stamp(self.clock.uptime())
+        Stamp::after(self.book().last, self.clock.uptime())
     }
 
     pub(crate) fn book(&self) -> &Book {
@@ -431,14 +416,18 @@ impl Actor {
         })
     }
 
-    fn answer(&mut self, id: RestrictionId, order: &Order, ended: Result<String, Failure>) -> Result<FromAct, Failure> {
-        let intent = order.intent;
+    fn answer(
+        &mut self,
+        about: Option<RestrictionId>,
+        intent: IntentId,
+        ended: Result<String, Failure>,
+    ) -> Result<FromAct, Failure> {
         let answer = match ended {
             Ok(what) => FromAct::Done { intent, what },
             Err(why) => FromAct::Failed { intent, why },
         };
         self.step("before the answer");
-        self.write(Record::Answered(id, answer.clone()))?;
+        self.write(Record::Answered(about, answer.clone()))?;
         self.step("after the answer");
         Ok(answer)
     }

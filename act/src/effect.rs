@@ -11,13 +11,13 @@ use model::{
 use crate::actor::{Actor, Order};
 use crate::files::Moved;
 use crate::freeze::{Ice, cage_name};
-use crate::gate::{self, Answer};
+use crate::gate::Answer;
 use crate::journal::{Caught, Effect, Held, Means, Record, Standing};
 use crate::wanted::{NO_POSTFIX, Wanted, flags, hold_line};
 
 impl Actor {
     /// Everything that can be checked without changing anything, and what would be changed.
-    pub(crate) fn plan(&self, order: &Order, restriction: &Restriction) -> Result<Held, Failure> {
+    pub(crate) fn plan_effect(&self, order: &Order, restriction: &Restriction) -> Result<Held, Failure> {
         let (account, error) = (&order.account, Failure::Error);
         let mut held = Held {
             intent: order.intent,
@@ -31,9 +31,7 @@ impl Actor {
             Measure::CloseSite { site } => Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?),
             Measure::CloseAccount { sites, .. } => Effect::Gates(gates(&order.sites, sites)?),
             Measure::BlockScript { site, path } => {
-                let effect = Effect::Scripts(gates(&order.sites, std::slice::from_ref(site))?, path.clone());
-                flags(&effect, Answer::Forbidden).map_err(error)?;
-                effect
+                Effect::Scripts(gates(&order.sites, std::slice::from_ref(site))?, path.clone())
             }
             Measure::HoldMail { scope, queued } => {
                 let mail = self.mail().map_err(error)?;
@@ -81,6 +79,7 @@ impl Actor {
                 return Err(Failure::Error(format!("{name} changes nothing here; the desk does it")));
             }
         };
+        flags(&held.effect, Answer::Forbidden).map_err(error)?;
         Ok(held)
     }
 
@@ -125,10 +124,7 @@ impl Actor {
             Effect::Gates(_) | Effect::Scripts(..) | Effect::Logins(_) | Effect::Outbound | Effect::Sources(..) => {}
         }
         self.step("impose: before the test");
-        match self.look(held, &self.wanted()) {
-            (true, what) => Ok(what),
-            (false, what) => Err(Failure::NoEffect(format!("{what}; taken back"))),
-        }
+        self.look(held, &self.wanted()).map_err(|what| Failure::NoEffect(format!("{what}; taken back")))
     }
 
     /// Removes the effect, as far as no other restriction wants it: the journal says already that this one does not.
@@ -136,8 +132,7 @@ impl Actor {
     pub(crate) fn take_back(&mut self, held: &Held) -> Result<String, String> {
         let (id, account) = (held.restriction.id, &held.account);
         let for_good = held.standing == Standing::Lifting { for_good: true };
-        self.write_anew(&held.effect)?;
-        let wanted = self.wanted();
+        let wanted = self.write_anew(&held.effect)?;
         match &held.effect {
             Effect::Gates(_) | Effect::Scripts(..) => {
                 let flags = flags(&held.effect, self.answer_kind())?;
@@ -167,7 +162,7 @@ impl Actor {
                 self.step("lift: processes let go");
                 Ok(format!("{done} processes {}", if for_good { "ended" } else { "go on" }))
             }
-            Effect::Files(..) | Effect::Cron(_) if for_good => Ok("stays set aside; a later lift gives it back".into()),
+            _ if for_good && held.is_put_away() => Ok("stays set aside; a later lift gives it back".into()),
             Effect::Files(home, moved) => {
                 self.files.take_back(account, id, (home, moved), !held.is_begun(), &mut self.steps)
             }
@@ -180,56 +175,46 @@ impl Actor {
         }
     }
 
-    /// Whether the effect is really there, in words.
-    pub(crate) fn look(&self, held: &Held, wanted: &Wanted) -> (bool, String) {
+    /// What is seen of the effect; an error when it is not, or not wholly, there.
+    pub(crate) fn look(&self, held: &Held, wanted: &Wanted) -> Result<String, String> {
         let (id, account) = (held.restriction.id, &held.account);
         let (is, there, place) = match &held.effect {
             Effect::Gates(_) | Effect::Scripts(..) => {
-                let flags = match flags(&held.effect, self.answer_kind()) {
-                    Ok(flags) => flags,
-                    Err(why) => return (false, why),
-                };
+                let flags = flags(&held.effect, self.answer_kind())?;
                 let there = self.flags_there(&flags, wanted);
-                return (there == flags.len() && there > 0, format!("{there} of {} flags there", flags.len()));
+                return told((there == flags.len() && there > 0, format!("{there} of {} flags there", flags.len())));
             }
             Effect::Hold(scope, _) => {
                 let line = hold_line(held, scope);
-                let is = self.mail().and_then(|mail| mail.is_set(&wanted.mail, &line));
-                (is, format!("hold line of {} there{}", line.whose(), self.outlived(account)), "hold table")
+                let there = format!("hold line of {} there{}", line.whose(), self.outlived(account));
+                (self.mail()?.is_set(&wanted.mail, &line)?, there, "hold table")
             }
             Effect::Refuse => {
-                let is = self.mail().and_then(|mail| mail.is_refused(&wanted.refused));
                 let what = "may hand in no mail; what a form sends is refused and not kept";
-                (is, format!("uid {} {what}{}", account.uid, self.outlived(account)), "table of refused accounts")
+                let there = format!("uid {} {what}{}", account.uid, self.outlived(account));
+                (self.mail()?.is_refused(&wanted.refused)?, there, "table of refused accounts")
             }
             Effect::Freeze(means, caught) => {
-                return match self.ice.stands(&cage_name(id), *means, account, caught) {
-                    Ok((_, 0)) => (false, "no process is left".into()),
-                    Ok((still, count)) => {
-                        let not = if still { "" } else { "not " };
-                        (still, format!("{not}{}, {count} processes", still_by(*means)))
-                    }
-                    Err(why) => (false, why),
+                return match self.ice.stands(&cage_name(id), *means, account, caught)? {
+                    (_, 0) => Err("no process is left".into()),
+                    (true, count) => Ok(format!("{}, {count} processes", still_by(*means))),
+                    (false, count) => Err(format!("not {}, {count} processes", still_by(*means))),
                 };
             }
-            Effect::Files(_, moved) => return self.files.look(id, moved),
-            Effect::Cron(splice) => return self.cron.look(account, splice),
-            Effect::Sessions(_) => return (true, "everyone was signed out once".into()),
+            Effect::Files(_, moved) => return told(self.files.look(id, moved)),
+            Effect::Cron(splice) => return told(self.cron.look(account, splice)),
+            Effect::Sessions(_) => return Ok("everyone was signed out once".into()),
             Effect::Logins(_) => {
                 let there = "new logins denied; who is logged in stays so until he leaves";
-                (self.logins.is_set(&wanted.logins), there.into(), "deny list")
+                (self.logins.is_set(&wanted.logins)?, there.into(), "deny list")
             }
-            Effect::Sources(_, until) if *until <= self.now() => return (true, format!("ended by itself at {until}")),
+            Effect::Sources(_, until) if *until <= self.now() => return Ok(format!("ended by itself at {until}")),
             Effect::Outbound | Effect::Sources(..) => {
-                let is = self.net().and_then(|net| net.is_set(&wanted.uids, &wanted.sources, self.now()));
+                let is = self.net()?.is_set(&wanted.uids, &wanted.sources, self.now())?;
                 (is, "packet filter set".into(), "packet filter")
             }
         };
-        match is {
-            Ok(true) => (true, there),
-            Ok(false) => (false, format!("the {place} was changed by somebody else")),
-            Err(why) => (false, why),
-        }
+        if is { Ok(there) } else { Err(format!("the {place} was changed by somebody else")) }
     }
 
     /// What an order to impose this would do, one line a step.
@@ -280,8 +265,7 @@ impl Actor {
     }
 
     fn freeze(&mut self, held: &Held, means: Means, mut batch: Vec<Caught>) -> Result<String, Failure> {
-        let (id, account) = (held.restriction.id, &held.account);
-        let name = cage_name(id);
+        let (id, account, name) = (held.restriction.id, &held.account, cage_name(held.restriction.id));
         let mut all = batch.clone();
         for _ in 0..Ice::ROUNDS_MAX {
             self.ice.stop(&name, means, account, &batch).map_err(Failure::Error)?;
@@ -328,25 +312,23 @@ impl Actor {
 
 /// The flag keys of these sites; a site that nothing can close is an error, not a smaller restriction.
 pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<GateKey>, Failure> {
+    let no_gate =
+        |site| Failure::Error(format!("{site} has no gate on this node; run `hikeshi setup` for its web server"));
     let mut keys = Vec::new();
     for site in sites {
-        let handle = handles.iter().find(|handle| handle.domain == *site);
-        let Some(handle) = handle.filter(|handle| !handle.gates.is_empty()) else {
-            return Err(Failure::Error(format!(
-                "{site} has no gate on this node; run `hikeshi setup` for its web server"
-            )));
-        };
-        for key in &handle.gates {
-            gate::flag(key, Answer::Forbidden).map_err(Failure::Error)?;
-            if !keys.contains(key) {
-                keys.push(key.clone());
-            }
-        }
+        let handle = handles.iter().find(|handle| handle.domain == *site && !handle.gates.is_empty());
+        keys.extend_from_slice(&handle.ok_or_else(|| no_gate(site))?.gates);
     }
+    keys.sort();
+    keys.dedup();
     match keys.is_empty() {
         true => Err(Failure::Error("no site was named; nothing to close".into())),
         false => Ok(keys),
     }
+}
+
+fn told((is, what): (bool, String)) -> Result<String, String> {
+    if is { Ok(what) } else { Err(what) }
 }
 
 /// What is lifted and yet there.

@@ -10,7 +10,7 @@ use std::path::Path;
 use model::packet::FromAct;
 use model::{
     AccountRef, FilePath, GateKey, Hash, IntentId, Login, MailScope, Moment, ProcessRef, QueueId, Restriction,
-    RestrictionId,
+    RestrictionId, Stamp,
 };
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
@@ -114,11 +114,24 @@ impl Held {
         matches!(self.standing, Standing::Imposing | Standing::TakingBack)
     }
 
-    /// Whether lifting it leaves something set aside that can be given back later.
-    fn keeps(&self) -> bool {
-        self.standing == Standing::Lifting { for_good: true }
-            && matches!(self.effect, Effect::Files(..) | Effect::Cron(_))
+    /// How many files it set aside.
+    pub fn files(&self) -> usize {
+        if let Effect::Files(_, moved) = &self.effect { moved.len() } else { 0 }
     }
+
+    /// Whether it is something put away, that a lift for good does not give back.
+    pub fn is_put_away(&self) -> bool {
+        matches!(self.effect, Effect::Files(..) | Effect::Cron(_))
+    }
+}
+
+/// What was not given back when its restriction was lifted for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The restriction.
+    pub held: Held,
+    /// Since when, by both clocks.
+    pub since: Option<(Moment, Stamp)>,
 }
 
 /// A pass that is open.
@@ -132,15 +145,19 @@ pub struct OpenPass {
     pub until: Moment,
 }
 
-/// A time of the budget: seconds that certainly passed since the journal began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Which boot.
-    pub boot: Hash,
-    /// Seconds since that boot.
-    pub uptime: u64,
-    /// Seconds since the journal began; time with the power off does not count.
-    pub passed: u64,
+/// What a restriction takes from the budgets of what is done without a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// When.
+    pub at: Stamp,
+    /// Whose.
+    pub account: AccountRef,
+    /// By which restriction.
+    pub by: RestrictionId,
+    /// Whether the account was not restricted before.
+    pub one_more: bool,
+    /// Files that were set aside.
+    pub files: u64,
 }
 
 /// One record.
@@ -148,8 +165,8 @@ pub struct Stamp {
 pub enum Record {
     /// Everything before, folded.
     Snapshot(Box<Book>),
-    /// A restriction is about to be imposed; with a stamp when it counts against the budget.
-    Imposing(Box<Held>, Option<Stamp>),
+    /// A restriction is about to be imposed; without a person: when, and whether its account is one more.
+    Imposing(Box<Held>, Option<(Stamp, bool)>),
     /// These processes are about to be caught.
     Caught(RestrictionId, Means, Vec<Caught>),
     /// A restriction is about to be lifted.
@@ -158,14 +175,10 @@ pub enum Record {
     Passing(OpenPass),
     /// A pass is about to end.
     PassEnds(IntentId),
-    /// An order has ended with this answer.
-    Answered(RestrictionId, FromAct),
+    /// An order about this restriction, or about a pass, has ended with this answer.
+    Answered(Option<RestrictionId>, FromAct),
     /// An interrupted order was taken back and may come again.
     TakenBack(RestrictionId),
-    /// A pass order has ended with this answer.
-    PassAnswered(FromAct),
-    /// So many files are about to be set aside without a person.
-    SetsAside(Stamp, AccountRef, RestrictionId, u64),
     /// What was lifted for good is kept since then, by both clocks.
     Keeps(RestrictionId, Moment, Stamp),
     /// It was deleted then, and is not given back any more.
@@ -178,33 +191,27 @@ pub enum Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
     /// Restrictions by id.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub held: BTreeMap<RestrictionId, Held>,
     /// What was not given back when its restriction was lifted (files, a cron line): can still be undone.
-    #[serde(with = "pairs")]
-    pub kept: BTreeMap<RestrictionId, Held>,
-    /// Since when it is kept.
-    #[serde(with = "pairs", default)]
-    pub kept_since: BTreeMap<RestrictionId, (Moment, Stamp)>,
+    #[serde(with = "model::pairs")]
+    pub kept: BTreeMap<RestrictionId, Kept>,
     /// What was deleted in the end: when, and how many files.
-    #[serde(with = "pairs", default)]
+    #[serde(with = "model::pairs", default)]
     pub purged: BTreeMap<RestrictionId, (Moment, usize)>,
-    /// Files that were set aside without a person in the last hour: when, whose, by which restriction, how many.
-    #[serde(default)]
-    pub files: Vec<(Stamp, AccountRef, RestrictionId, u64)>,
     /// Open passes.
     pub passes: Vec<OpenPass>,
     /// Answers of orders that ended.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub answers: BTreeMap<IntentId, FromAct>,
     /// Orders and their links in core's log, the newest.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub links: BTreeMap<IntentId, Hash>,
     /// The newest order of each restriction, also of those that are over.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub newest: BTreeMap<RestrictionId, IntentId>,
-    /// Accounts restricted without a person: when, whom, by which restriction.
-    pub counts: Vec<(Stamp, AccountRef, RestrictionId)>,
+    /// What was done without a person in the last day.
+    pub spent: Vec<Spent>,
     /// The last stamp seen.
     pub last: Option<Stamp>,
 }
@@ -213,15 +220,16 @@ impl Book {
     fn fold(&mut self, record: Record) {
         match record {
             Record::Snapshot(book) => *self = *book,
-            Record::Imposing(held, stamp) => {
-                let id = held.restriction.id;
-                self.link(id, held.intent, held.link);
-                if let Some(stamp) = stamp {
-                    self.last = Some(stamp);
-                    self.counts.retain(|(then, ..)| then.passed + 86_400 > stamp.passed);
-                    self.counts.push((stamp, held.account.clone(), id));
+            Record::Imposing(held, spent) => {
+                let by = held.restriction.id;
+                self.link(by, held.intent, held.link);
+                if let Some((at, one_more)) = spent {
+                    self.last = Some(at);
+                    self.spent.retain(|spent| spent.at.passed + 86_400 > at.passed);
+                    let (account, files) = (held.account.clone(), held.files() as u64);
+                    self.spent.push(Spent { at, account, by, one_more, files });
                 }
-                self.held.insert(id, *held);
+                self.held.insert(by, *held);
             }
             Record::Caught(id, means, more) => {
                 if let Some(Held { effect: Effect::Freeze(by, caught), .. }) = self.held.get_mut(&id) {
@@ -231,8 +239,7 @@ impl Book {
             }
             Record::Lifting(id, intent, link, for_good) => {
                 if let Some(kept) = self.kept.remove(&id) {
-                    self.kept_since.remove(&id);
-                    self.held.insert(id, kept);
+                    self.held.insert(id, kept.held);
                 }
                 self.link(id, intent, link);
                 if let Some(held) = self.held.get_mut(&id) {
@@ -242,44 +249,44 @@ impl Book {
             }
             Record::Passing(pass) => self.passes.push(pass),
             Record::PassEnds(intent) => self.passes.retain(|pass| pass.intent != intent),
-            Record::Answered(id, answer) => {
-                let done = matches!(answer, FromAct::Done { .. });
-                match self.held.get_mut(&id) {
-                    Some(held) if done && held.standing == Standing::Imposing => held.standing = Standing::InForce,
-                    Some(held) if !done && held.is_begun() => self.forget(id),
-                    Some(held) if done && held.standing != Standing::InForce => {
-                        let held = self.held.remove(&id).expect("just found");
-                        if held.keeps() {
-                            self.kept.insert(id, held);
-                        }
-                    }
-                    _ => {}
-                }
-                if let Some(intent) = intent_of(&answer) {
+            Record::Answered(about, answer) => {
+                let Some(intent) = answer.intent() else { return };
+                if let Some(id) = about {
+                    self.end(id, matches!(answer, FromAct::Done { .. }));
                     self.newer(id, intent);
                 }
-                self.answer(answer);
+                self.answers.insert(intent, answer);
+                shorten_first(&mut self.answers);
             }
             Record::TakenBack(id) => self.forget(id),
-            Record::PassAnswered(answer) => self.answer(answer),
-            Record::SetsAside(stamp, account, id, count) => {
-                self.last = Some(stamp);
-                self.files.retain(|(then, ..)| then.passed + 3600 > stamp.passed);
-                self.files.push((stamp, account, id, count));
-            }
             Record::Keeps(id, now, stamp) => {
                 self.last = Some(stamp);
-                self.kept_since.insert(id, (now, stamp));
+                if let Some(kept) = self.kept.get_mut(&id) {
+                    kept.since = Some((now, stamp));
+                }
             }
             Record::Purged(id, now) => {
-                self.kept_since.remove(&id);
-                if let Some(Held { effect, .. }) = self.kept.remove(&id) {
-                    let files = if let Effect::Files(_, moved) = effect { moved.len() } else { 0 };
-                    self.purged.insert(id, (now, files));
+                if let Some(kept) = self.kept.remove(&id) {
+                    self.purged.insert(id, (now, kept.held.files()));
                 }
                 shorten(&mut self.purged, PURGED_MAX, |(then, _)| *then);
             }
             Record::Day(stamp) => self.last = Some(stamp),
+        }
+    }
+
+    /// An order about it has ended.
+    fn end(&mut self, id: RestrictionId, done: bool) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        match (held.standing, done) {
+            (Standing::Imposing, true) => held.standing = Standing::InForce,
+            (Standing::Imposing | Standing::TakingBack, _) => self.forget(id),
+            (Standing::Lifting { for_good }, true) => {
+                if let Some(held) = self.held.remove(&id).filter(|held| for_good && held.is_put_away()) {
+                    self.kept.insert(id, Kept { held, since: None });
+                }
+            }
+            (Standing::InForce, _) | (Standing::Lifting { .. }, false) => {}
         }
     }
 
@@ -312,25 +319,7 @@ impl Book {
     /// A restriction that never came into force takes nothing from the budget.
     fn forget(&mut self, id: RestrictionId) {
         self.held.remove(&id);
-        self.counts.retain(|(.., by)| *by != id);
-        self.files.retain(|(.., by, _)| *by != id);
-    }
-
-    fn answer(&mut self, answer: FromAct) {
-        if let Some(intent) = intent_of(&answer) {
-            self.answers.insert(intent, answer);
-            shorten_first(&mut self.answers);
-        }
-    }
-
-    /// The budget's time now: never less than what certainly passed, whatever the wall clock does.
-    pub fn stamp(&self, (boot, uptime): (Hash, u64)) -> Stamp {
-        let passed = match self.last {
-            Some(last) if last.boot == boot => last.passed + uptime.saturating_sub(last.uptime),
-            Some(last) => last.passed + uptime,
-            None => 0,
-        };
-        Stamp { boot, uptime, passed }
+        self.spent.retain(|spent| spent.by != id);
     }
 
     /// The newest order about a restriction.
@@ -359,13 +348,6 @@ fn shorten<K: Ord + Copy, V, T: Ord>(map: &mut BTreeMap<K, V>, most: usize, age:
 fn shorten_first<V>(map: &mut BTreeMap<IntentId, V>) {
     while map.len() > ANSWERS_MAX {
         map.pop_first();
-    }
-}
-
-fn intent_of(answer: &FromAct) -> Option<IntentId> {
-    match answer {
-        FromAct::Done { intent, .. } | FromAct::Failed { intent, .. } | FromAct::Would { intent, .. } => Some(*intent),
-        FromAct::InForce { .. } | FromAct::ListEnd | FromAct::Strays(_) => None,
     }
 }
 
@@ -425,26 +407,6 @@ fn text(record: &Record) -> io::Result<String> {
     serde_json::to_string(record).map_err(io::Error::other)
 }
 
-/// Maps as lists of pairs, because JSON's keys are texts and ours are not.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(map: &BTreeMap<K, V>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(map.iter())
-    }
-
-    pub fn deserialize<'de, K, V, D>(d: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(d)?.into_iter().collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,7 +416,7 @@ mod tests {
     }
 
     fn answered(intent: u64) -> Record {
-        Record::PassAnswered(FromAct::Done { intent: IntentId(intent), what: "山\n\"x\"".into() })
+        Record::Answered(None, FromAct::Done { intent: IntentId(intent), what: "山\n\"x\"".into() })
     }
 
     fn journal() -> (tempfile::TempDir, Journal) {
@@ -491,14 +453,6 @@ mod tests {
         let mut again = Book::default();
         assert!(again.read(&text(&Record::Snapshot(Box::new(book.clone()))).unwrap()));
         assert_eq!(again, book);
-    }
-
-    #[test]
-    fn budget_time_does_not_run_while_the_power_is_off_and_ignores_the_wall_clock() {
-        let book = Book { last: Some(stamp(50)), ..Book::default() };
-        assert_eq!(book.stamp((Hash::of(b"boot"), 160)).passed, 60);
-        assert_eq!(book.stamp((Hash::of(b"boot"), 1)).passed, 50);
-        assert_eq!(book.stamp((Hash::of(b"next"), 5)).passed, 55);
     }
 
     /// Texts that hurt formats of one line a record, of fields between quotes, of lines that a shell reads.
@@ -546,11 +500,11 @@ mod tests {
             Record::Lifting(id, IntentId(number), Hash::ZERO, true),
             Record::Passing(pass),
             Record::PassEnds(IntentId(number)),
-            Record::Answered(id, FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone(text.into()) }),
+            Record::Answered(Some(id), FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone(text.into()) }),
             Record::TakenBack(id),
-            Record::PassAnswered(FromAct::Done { intent: IntentId(1), what: text.into() }),
+            Record::Answered(None, FromAct::Done { intent: IntentId(1), what: text.into() }),
         ];
-        records.extend(held.into_iter().map(|held| Record::Imposing(Box::new(held), Some(stamp(number)))));
+        records.extend(held.into_iter().map(|held| Record::Imposing(Box::new(held), Some((stamp(number), true)))));
         records.iter().cloned().for_each(|record| book.fold(record));
         records.push(Record::Snapshot(Box::new(book)));
         records
@@ -610,19 +564,10 @@ mod tests {
 
     #[test]
     fn what_was_deleted_is_remembered_up_to_a_bound_and_the_oldest_is_forgotten() {
-        let effect = |files: usize| match files {
-            0 => Effect::Refuse,
-            _ => Effect::Files("/home/alice".into(), vec![]),
-        };
         let mut book = Book::default();
-        let id = |n: usize| RestrictionId { incident: model::Number::new(Moment(0), 0), ordinal: n as u16 };
-        let kept = |n: usize| Held {
-            restriction: Restriction { id: id(n), ..held().restriction },
-            effect: effect(n),
-            ..held()
-        };
+        let id = |n: usize| RestrictionId { ordinal: n as u16, ..held().restriction.id };
         for n in 0..PURGED_MAX + 10 {
-            book.kept.insert(id(n), kept(n));
+            book.kept.insert(id(n), Kept { held: held(), since: None });
             // Ids and times go the other way round: it is not the smallest id that is forgotten.
             book.fold(Record::Purged(id(n), Moment(-(n as i64))));
         }
@@ -650,7 +595,7 @@ mod tests {
     #[test]
     fn what_failed_or_was_interrupted_is_wanted_no_more_and_still_remembered() {
         let (folder, mut journal) = journal();
-        journal.write(Record::Imposing(Box::new(held()), Some(stamp(1)))).unwrap();
+        journal.write(Record::Imposing(Box::new(held()), Some((stamp(1), true)))).unwrap();
         assert_eq!(journal.book().wanted().len(), 1, "while it is being imposed");
         let id = held().restriction.id;
         journal.give_up(id);
@@ -661,12 +606,12 @@ mod tests {
         let mut journal = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
         assert_eq!(standing(&journal), (0, Standing::TakingBack));
         let why = model::Failure::Gone("x".into());
-        journal.write(Record::Answered(id, FromAct::Failed { intent: IntentId(1), why })).unwrap();
-        assert!(journal.book().held.is_empty() && journal.book().counts.is_empty());
+        journal.write(Record::Answered(Some(id), FromAct::Failed { intent: IntentId(1), why })).unwrap();
+        assert!(journal.book().held.is_empty() && journal.book().spent.is_empty());
         // What is in force is not given up, whatever happens to a later order about it.
         journal.write(Record::Imposing(Box::new(held()), None)).unwrap();
         let done = FromAct::Done { intent: IntentId(1), what: "x".into() };
-        journal.write(Record::Answered(id, done)).unwrap();
+        journal.write(Record::Answered(Some(id), done)).unwrap();
         journal.give_up(id);
         assert_eq!(standing(&journal), (1, Standing::InForce));
     }

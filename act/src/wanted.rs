@@ -66,8 +66,8 @@ impl Actor {
         all
     }
 
-    /// Writes what an effect is a part of as it is wanted now; nothing for what is no part of anything.
-    pub(crate) fn write_anew(&mut self, effect: &Effect) -> Result<(), String> {
+    /// Writes what an effect is a part of as it is wanted now, and says how; nothing for what is no part of anything.
+    pub(crate) fn write_anew(&mut self, effect: &Effect) -> Result<Wanted, String> {
         let wanted = self.wanted();
         match effect {
             Effect::Gates(_) | Effect::Scripts(..) => {
@@ -83,10 +83,10 @@ impl Actor {
             Effect::Refuse => self.mail()?.set_refused(&wanted.refused)?,
             Effect::Logins(about) => self.logins.set(&wanted.logins, about, &mut self.steps)?,
             Effect::Outbound | Effect::Sources(..) => self.net()?.set(&wanted.uids, &wanted.sources, self.now())?,
-            Effect::Freeze(..) | Effect::Files(..) | Effect::Cron(_) | Effect::Sessions(_) => return Ok(()),
+            Effect::Freeze(..) | Effect::Files(..) | Effect::Cron(_) | Effect::Sessions(_) => return Ok(wanted),
         }
         self.step("set: written anew");
-        Ok(())
+        Ok(wanted)
     }
 
     /// How many of these flags are there as they are wanted.

@@ -287,7 +287,7 @@ fn kept_off_for_good_the_line_can_still_be_given_back() {
     node.pass_time(30 * 86_400);
     actor.tick();
     let what = done(actor.handle(lift(6, &tenant(), &again, false)));
-    assert!(what.contains("how to undo it was forgotten at"), "{what}");
+    assert!(what.contains("what was kept of it (0 files) was deleted at"), "{what}");
 }
 
 #[test]

@@ -328,7 +328,7 @@ fn files_lifted_for_good_are_kept_a_month_by_both_clocks_and_can_come_back_until
     let day = node.clock.0.lock().unwrap().0.to_string();
     for intent in [32, 33] {
         let what = done(actor.handle(lift(intent, &alice(), &b, false)));
-        assert!(what.contains("its files (1) were deleted at") && what.contains(&day), "{what}");
+        assert!(what.contains("(1 files) was deleted at") && what.contains(&day), "{what}");
         drop(actor);
         actor = node.open();
     }

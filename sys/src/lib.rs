@@ -1,4 +1,5 @@
-//! Everything that talks to the kernel: sockets between roles, folders and files by descriptor, processes, cgroups.
+//! Everything that talks to the kernel: sockets between roles, folders and files by descriptor, logs, processes,
+//! cgroups.
 //!
 //! The only crate in which `unsafe` may stand; each such block says why it is sound. Knows nothing of incidents
 //! or restrictions: bytes, descriptors and process ids in, facts out.
