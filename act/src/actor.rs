@@ -230,42 +230,39 @@ impl Actor {
     }
 
     fn impose(&mut self, order: &Order, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
-        let id = held.restriction.id;
-        if let Some(before) = self.book().held.get(&id) {
-            let measure = before.restriction.measure.name();
-            if (measure, &before.account) != (held.restriction.measure.name(), &held.account) {
-                return Err(Failure::Error(format!("{id} is already a {measure}; lift it first")));
+        let (id, name) = (held.restriction.id, held.restriction.measure.name());
+        let record = match (self.book().held.get(&id), &held.effect) {
+            (None, _) => Some(Record::Imposing(held.clone(), spent)),
+            (Some(before), _) if (before.restriction.measure.name(), &before.account) != (name, &held.account) => {
+                let name = before.restriction.measure.name();
+                return Err(Failure::Error(format!("{id} is already a {name}; lift it first")));
             }
-            if before.standing != Standing::InForce {
+            (Some(before), _) if before.standing != Standing::InForce => {
                 return Err(Failure::Error(format!("{id} is being taken back just now; order it again in a moment")));
             }
-            return self.impose_more(order, held.effect, id);
-        }
-        self.write(Record::Imposing(held.clone(), spent))?;
+            // Once more: it is repaired, and processes that were not caught yet are added.
+            (Some(Held { effect: Effect::Freeze(_, known), .. }), Effect::Freeze(means, found)) => {
+                let new = found.iter().filter(|f| !known.iter().any(|k| k.process == f.process));
+                Some(Record::Caught(id, *means, new.cloned().collect()))
+            }
+            (Some(_), _) => None,
+        };
+        record.map_or(Ok(()), |record| self.write(record))?;
         self.step("impose: journalled");
-        let applied = self.apply(&held);
-        // An answer that cannot be written down is no answer: then the effect goes too.
-        applied.and_then(|what| self.answer(Some(id), order.intent, Ok(what))).or_else(|why| {
-            self.journal.give_up(id);
-            let held = self.book().held.get(&id).cloned().unwrap_or(*held);
-            self.step("impose: failed");
-            // What cannot be taken back now stays journalled as half done; each tick tries again.
-            self.take_back(&held).map_err(|also| Failure::Error(format!("{why}; not yet taken back: {also}")))?;
-            self.answer(Some(id), order.intent, Err(why))
-        })
-    }
-
-    /// The same restriction once more: repairs it, and adds processes that were not caught yet.
-    fn impose_more(&mut self, order: &Order, again: Effect, id: RestrictionId) -> Result<FromAct, Failure> {
-        if let Effect::Freeze(means, found) = again
-            && let Some(Held { effect: Effect::Freeze(_, known), .. }) = self.book().held.get(&id)
-        {
-            let new: Vec<_> = found.into_iter().filter(|f| !known.iter().any(|k| k.process == f.process)).collect();
-            self.write(Record::Caught(id, means, new))?;
+        let held = self.book().held.get(&id).cloned().unwrap_or(*held);
+        let ended = self.apply(&held).and_then(|what| self.answer(Some(id), order.intent, Ok(what)));
+        match ended {
+            // An answer that cannot be written down is no answer: then the effect goes too.
+            Err(why) if held.is_begun() => {
+                self.journal.give_up(id);
+                let held = self.book().held.get(&id).cloned().unwrap_or(held);
+                self.step("impose: failed");
+                // What cannot be taken back now stays journalled as half done; each tick tries again.
+                self.take_back(&held).map_err(|also| Failure::Error(format!("{why}; not yet taken back: {also}")))?;
+                self.answer(Some(id), order.intent, Err(why))
+            }
+            ended => ended,
         }
-        let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
-        let what = self.apply(&held)?;
-        self.answer(Some(id), order.intent, Ok(what))
     }
 
     fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {

@@ -258,7 +258,7 @@ impl Book {
                 self.answers.insert(intent, answer);
                 shorten_first(&mut self.answers);
             }
-            Record::TakenBack(id) => self.forget(id),
+            Record::TakenBack(id) => self.end(id, false),
             Record::Keeps(id, now, stamp) => {
                 self.last = Some(stamp);
                 if let Some(kept) = self.kept.get_mut(&id) {
@@ -281,12 +281,12 @@ impl Book {
         match (held.standing, done) {
             (Standing::Imposing, true) => held.standing = Standing::InForce,
             (Standing::Imposing | Standing::TakingBack, _) => self.forget(id),
-            (Standing::Lifting { for_good }, true) => {
+            (Standing::Lifting { for_good }, _) => {
                 if let Some(held) = self.held.remove(&id).filter(|held| for_good && held.is_put_away()) {
                     self.kept.insert(id, Kept { held, since: None });
                 }
             }
-            (Standing::InForce, _) | (Standing::Lifting { .. }, false) => {}
+            (Standing::InForce, _) => {}
         }
     }
 
@@ -589,6 +589,24 @@ mod tests {
             restriction: Restriction { id, measure: model::Measure::RefuseMail, since: Moment(0), why },
             effect: Effect::Refuse,
             standing: Standing::Imposing,
+        }
+    }
+
+    #[test]
+    fn what_could_not_all_be_taken_back_and_is_kept_is_not_forgotten_with_the_order_that_failed() {
+        let id = held().restriction.id;
+        let failed = FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone("x".into()) };
+        for last in [Record::TakenBack(id), Record::Answered(Some(id), failed)] {
+            let files = Held { effect: Effect::Files("/home/alice".into(), vec![]), ..held() };
+            let mut book = Book::default();
+            book.fold(Record::Imposing(Box::new(files), None));
+            let mut forgets = book.clone();
+            book.fold(Record::Lifting(id, IntentId(1), Hash::ZERO, true));
+            book.fold(last.clone());
+            assert!(book.held.is_empty() && book.kept.contains_key(&id));
+            // Without a word about it nothing is kept.
+            forgets.fold(last);
+            assert!(forgets.held.is_empty() && forgets.kept.is_empty());
         }
     }
 
