@@ -271,7 +271,7 @@ impl Actor {
         let Some(held) = book.held.get(&id).or(kept) else {
             let rest = match book.purged.get(&id) {
                 Some((then, files)) => format!(
-                    "what was kept of it ({files} files) was deleted at {then}, 30 days after it was lifted for good"
+                    "what was kept of it ({files} files) was deleted at {then}, 30 days after it was lifted for good; only a backup has it now"
                 ),
                 None => "nothing of it is kept here".to_owned(),
             };
