@@ -5,21 +5,19 @@
 //! is doing it once.
 
 use std::io;
-use std::path::Path;
 
 use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
-use model::{AccountRef, Failure, Hash, IntentId, Moment, Restriction, RestrictionId, Span, Verb};
+use model::{AccountRef, Domain, Failure, Hash, IntentId, Moment, RestrictionId, Span, Stamp, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
 use sys::process::Hands;
 
-use crate::config::{Budgets, Clock, Config, Reach, Steps, SystemClock};
-use crate::effect::Seen;
+use crate::config::{Clock, Config, Reach, Steps, SystemClock};
 use crate::files::{Files, Set};
 use crate::freeze::Ice;
 use crate::gate;
 use crate::guard::{self, Own};
-use crate::journal::{Book, Effect, Held, Journal, OpenPass, Record, Standing};
+use crate::journal::{Book, Effect, Held, Journal, Kept, OpenPass, Record, Standing};
 use crate::mail::Mail;
 use crate::net::Net;
 
@@ -42,16 +40,13 @@ pub struct Actor {
 /// Seconds between two tries to finish or take back what was left half done.
 const RETRY: u64 = 10;
 
-/// Files of one account that are set aside in any hour without a person, and the share of where they lie.
-const FILES_PER_HOUR: u64 = 200;
-const FILES_PERCENT: u64 = 20;
 /// How long files that were not given back are kept: 30 days.
 const KEPT_SECS: u64 = 30 * 86_400;
 
 /// An order as it came.
 pub(crate) struct Order {
-    intent: IntentId,
-    link: Hash,
+    pub(crate) intent: IntentId,
+    pub(crate) link: Hash,
     pub(crate) account: AccountRef,
     pub(crate) home: String,
     verb: Verb,
@@ -60,9 +55,18 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    fn by_person(&self) -> bool {
+    pub(crate) fn by_person(&self) -> bool {
         matches!(self.verb, Verb::Impose { by_person: true, .. })
     }
+}
+
+/// What an order comes to.
+enum Plan {
+    /// And what it takes from the budgets, see [`Record::Imposing`].
+    Impose(Box<Held>, Option<(Stamp, bool)>),
+    /// For good or not.
+    Lift(RestrictionId, bool),
+    OpenPass(OpenPass),
 }
 
 impl Actor {
@@ -85,14 +89,9 @@ impl Actor {
             let ours = [Some(&config.gate_dir), Some(&config.cron_spool), hold, ssh, logins.ftp.as_ref(), mail];
             let mut ours = ours.into_iter().flatten().chain(&config.quarantine_dirs);
             if let Some(path) = ours.find(|path| !path.starts_with(folder)) {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    format!(
-                        "{} is outside of {}, beyond which this act may change nothing",
-                        path.display(),
-                        folder.display()
-                    ),
-                ));
+                let (path, folder) = (path.display(), folder.display());
+                let why = format!("{path} is outside of {folder}, beyond which this act may change nothing");
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
             }
         }
         let ice = Ice {
@@ -103,7 +102,7 @@ impl Actor {
         let mail = config.postfix.as_ref().map(Mail::open).transpose().map_err(io::Error::other)?;
         let gate = Dir::open_own(&config.gate_dir)?;
         if matches!(config.reach, Reach::Uids(_)) {
-            reachable(&config.gate_dir, "the web server")?;
+            sys::dir::reachable(&config.gate_dir, "the web server")?;
         }
         let journal = Journal::open(Dir::open_own(&config.state_dir)?)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
@@ -111,17 +110,13 @@ impl Actor {
         let net = config.net.as_ref().map(Net::new);
         let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry_at: 0 };
         actor.tick();
-        actor.restore_filter();
-        Ok(actor)
-    }
-
-    /// The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot be
-    /// set now shows as drift in the next list, and is ordered again.
-    fn restore_filter(&mut self) {
-        let (uids, sources) = self.wanted_net(None);
-        if let (Some(net), false) = (&self.net, uids.is_empty() && sources.is_empty()) {
-            let _ = net.set(&uids, &sources, self.clock.now());
+        // The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot
+        // be set now shows as drift in the next list, and is ordered again.
+        let wanted = actor.wanted();
+        if let (Some(net), false) = (&actor.net, wanted.uids.is_empty() && wanted.sources.is_empty()) {
+            let _ = net.set(&wanted.uids, &wanted.sources, actor.now());
         }
+        Ok(actor)
     }
 
     /// Where the demo's pidfds go.
@@ -136,30 +131,27 @@ impl Actor {
 
     /// Ends passes whose time is over and finishes what was left half done.
     pub fn tick(&mut self) {
-        let (now, (_, uptime)) = (self.clock.now(), self.clock.uptime());
-        let unfinished: Vec<Held> =
-            self.book().held.values().filter(|h| h.standing != Standing::InForce).cloned().collect();
-        let unfinished = if uptime >= self.retry_at { unfinished } else { Vec::new() };
-        for held in unfinished {
-            let id = held.restriction.id;
-            let Ok(what) = self.take_back(&held) else {
-                self.retry_at = uptime + RETRY;
-                continue;
-            };
-            let record = match held.standing {
-                Standing::Lifting { .. } => Record::Answered(id, FromAct::Done { intent: held.intent, what }),
-                _ => Record::TakenBack(id),
-            };
-            // If this cannot be written, the next tick does the same again.
-            let _ = self.journal.write(record);
+        let (now, (_, uptime)) = (self.now(), self.clock.uptime());
+        if uptime >= self.retry_at {
+            let half = |held: &&Held| held.standing != Standing::InForce;
+            let half: Vec<Held> = self.book().held.values().filter(half).cloned().collect();
+            for held in half {
+                let id = held.restriction.id;
+                let record = match self.take_back(&held) {
+                    Ok(_) if held.is_begun() => Record::TakenBack(id),
+                    Ok(what) => Record::Answered(Some(id), FromAct::Done { intent: held.intent, what }),
+                    Err(_) => {
+                        self.retry_at = uptime + RETRY;
+                        continue;
+                    }
+                };
+                // If this cannot be written, the next tick does the same again.
+                let _ = self.journal.write(record);
+            }
         }
         let over = |pass: &&OpenPass| pass.until <= now || !self.book().answers.contains_key(&pass.intent);
         let over: Vec<OpenPass> = self.book().passes.iter().filter(over).cloned().collect();
-        for pass in over {
-            if self.close_pass(&pass).is_ok() {
-                let _ = self.journal.write(Record::PassEnds(pass.intent));
-            }
-        }
+        over.iter().for_each(|pass| drop(self.close_pass(pass)));
         self.purge();
     }
 
@@ -180,14 +172,40 @@ impl Actor {
         if let Some(answer) = self.book().answers.get(&order.intent).cloned() {
             return self.again(order, answer);
         }
-        guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
-        if matches!(order.verb, Verb::Impose { .. }) {
+        if let Verb::Impose { .. } = order.verb {
             guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
         }
-        match &order.verb {
-            Verb::Impose { restriction, by_person } => self.impose(order, restriction, *by_person),
-            Verb::Lift { restriction, for_good, .. } => self.lift(order, *restriction, *for_good),
-            Verb::OpenPass { sites, pass, until } => self.open_pass(order, sites, *pass, *until),
+        match self.plan(order)? {
+            Plan::Impose(held, spent) => self.impose(order, held, spent),
+            Plan::Lift(id, for_good) => self.lift(order, id, for_good),
+            Plan::OpenPass(pass) => self.open_pass(pass),
+        }
+    }
+
+    /// Everything about an order that can be checked without changing anything.
+    fn plan(&self, order: &Order) -> Result<Plan, Failure> {
+        guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
+        Ok(match &order.verb {
+            Verb::Impose { restriction, by_person } => {
+                self.not_older(order, restriction.id).map_err(Failure::Error)?;
+                let held = self.plan_effect(order, restriction)?;
+                let spent = if *by_person { None } else { Some(self.room_for_account(&order.account)?) };
+                Plan::Impose(Box::new(held), spent)
+            }
+            Verb::Lift { restriction, for_good, .. } => {
+                self.not_older(order, *restriction).map_err(Failure::Gone)?;
+                Plan::Lift(*restriction, *for_good)
+            }
+            Verb::OpenPass { sites, pass, until } => Plan::OpenPass(self.plan_pass(order, sites, *pass, *until)?),
+        })
+    }
+
+    fn not_older(&self, order: &Order, id: RestrictionId) -> Result<(), String> {
+        match self.book().newest(id).filter(|newest| order.intent < *newest) {
+            Some(newest) => {
+                Err(format!("order {} is older than order {newest} about {id}; nothing to do", order.intent))
+            }
+            None => Ok(()),
         }
     }
 
@@ -196,7 +214,7 @@ impl Actor {
         if let Verb::Impose { restriction, .. } = &order.verb
             && let Some(held) = self.book().held.get(&restriction.id).cloned()
             && held.intent == order.intent
-            && !self.look(&held, &Seen::default()).0
+            && self.look(&held, &self.seen()).is_err()
         {
             guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
             let what = self.apply(&held)?;
@@ -205,143 +223,120 @@ impl Actor {
         Ok(answer)
     }
 
-    fn impose(&mut self, order: &Order, restriction: &Restriction, by_person: bool) -> Result<FromAct, Failure> {
-        let id = restriction.id;
-        self.not_older(id, order.intent, false)?;
-        let effect = self.plan(order, restriction)?;
-        let before = self.book().held.get(&id).cloned();
-        if let Some(before) = &before
-            && (before.restriction.measure.name() != restriction.measure.name() || before.account != order.account)
-        {
-            return Err(Failure::Error(format!(
-                "{id} is already a {}; lift it first",
-                before.restriction.measure.name()
-            )));
-        }
-        if before.as_ref().is_some_and(|b| b.standing != Standing::InForce) {
-            return Err(Failure::Error(format!("{id} is being taken back just now; order it again in a moment")));
-        }
-        if before.is_some() {
-            return self.impose_more(order, id, effect);
-        }
-        let stamp = if by_person { None } else { self.within_budget(&order.account)? };
-        if !by_person && let Effect::Files(_, moved) = &effect {
-            let stamp = self.book().stamp(self.clock.uptime());
-            self.write(Record::SetsAside(stamp, order.account.clone(), id, moved.len() as u64))?;
-        }
-        let held = Held {
-            intent: order.intent,
-            link: order.link,
-            account: order.account.clone(),
-            restriction: restriction.clone(),
-            effect,
-            standing: Standing::Imposing,
+    fn impose(&mut self, order: &Order, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
+        let (id, name) = (held.restriction.id, held.restriction.measure.name());
+        let record = match (self.book().held.get(&id), &held.effect) {
+            (None, _) => Some(Record::Imposing(held.clone(), spent)),
+            (Some(before), _) if (before.restriction.measure.name(), &before.account) != (name, &held.account) => {
+                let name = before.restriction.measure.name();
+                return Err(Failure::Error(format!("{id} is already a {name}; lift it first")));
+            }
+            (Some(before), _) if before.standing != Standing::InForce => {
+                return Err(Failure::Error(format!("{id} is being taken back just now; order it again in a moment")));
+            }
+            // Once more: it is repaired, and processes that were not caught yet are added.
+            (Some(Held { effect: Effect::Freeze(_, known), .. }), Effect::Freeze(means, found)) => {
+                let new = found.iter().filter(|f| !known.iter().any(|k| k.process == f.process));
+                Some(Record::Caught(id, *means, new.cloned().collect()))
+            }
+            (Some(_), _) => None,
         };
-        self.write(Record::Imposing(Box::new(held.clone()), stamp))?;
+        record.map_or(Ok(()), |record| self.write(record))?;
         self.step("impose: journalled");
-        let applied = self.apply(&held);
-        // An answer that cannot be written down is no answer: then the effect goes too.
-        match applied.and_then(|what| self.answer(id, FromAct::Done { intent: order.intent, what })) {
-            Ok(answer) => Ok(answer),
-            Err(why) => {
+        let held = self.book().held.get(&id).cloned().unwrap_or(*held);
+        let ended = self.apply(&held).and_then(|what| self.answer(Some(id), order.intent, Ok(what)));
+        match ended {
+            // An answer that cannot be written down is no answer: then the effect goes too.
+            Err(why) if held.is_begun() => {
+                self.journal.give_up(id);
                 let held = self.book().held.get(&id).cloned().unwrap_or(held);
                 self.step("impose: failed");
                 // What cannot be taken back now stays journalled as half done; each tick tries again.
                 self.take_back(&held).map_err(|also| Failure::Error(format!("{why}; not yet taken back: {also}")))?;
-                self.answer(id, FromAct::Failed { intent: order.intent, why })
+                self.answer(Some(id), order.intent, Err(why))
             }
+            ended => ended,
         }
-    }
-
-    /// The same restriction once more: repairs it, and adds processes that were not caught yet.
-    fn impose_more(&mut self, order: &Order, id: RestrictionId, effect: Effect) -> Result<FromAct, Failure> {
-        if let Effect::Freeze(means, found) = effect
-            && let Some(Held { effect: Effect::Freeze(_, known), .. }) = self.book().held.get(&id)
-        {
-            let new: Vec<_> = found.into_iter().filter(|f| !known.iter().any(|k| k.process == f.process)).collect();
-            self.write(Record::Caught(id, means, new))?;
-        }
-        let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
-        let what = self.apply(&held)?;
-        self.answer(id, FromAct::Done { intent: order.intent, what })
     }
 
     fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
-        self.not_older(id, order.intent, true)?;
-        let kept = self.book().kept.get(&id).filter(|_| !for_good);
-        let Some(held) = self.book().held.get(&id).or(kept).cloned() else {
-            let what = format!("{id} was not in force, and nothing of it is kept here");
-            return self.answer(id, FromAct::Done { intent: order.intent, what });
+        let book = self.book();
+        let kept = book.kept.get(&id).filter(|_| !for_good).map(|kept| &kept.held);
+        let Some(held) = book.held.get(&id).or(kept) else {
+            let rest = match book.purged.get(&id) {
+                Some((then, files)) => format!(
+                    "what was kept of it ({files} files) was deleted at {then}, 30 days after it was lifted for good; only a backup has it now"
+                ),
+                None => "nothing of it is kept here".to_owned(),
+            };
+            return self.answer(Some(id), order.intent, Ok(format!("{id} was not in force, and {rest}")));
         };
         if held.account != order.account {
             let who = |a: &AccountRef| format!("{a} (uid {}, owner {})", a.uid, a.generation);
-            return Err(Failure::Guard(format!(
-                "{id} belongs to {}, not to {}; check the order",
-                who(&held.account),
-                who(&order.account)
-            )));
+            let (its, named) = (who(&held.account), who(&order.account));
+            return Err(Failure::Guard(format!("{id} belongs to {its}, not to {named}; check the order")));
         }
         self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
         self.step("lift: journalled");
-        let held = self.book().held.get(&id).cloned().unwrap_or(held);
+        let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
         let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
-        self.answer(id, FromAct::Done { intent: order.intent, what })
+        self.answer(Some(id), order.intent, Ok(what))
     }
 
-    fn open_pass(
-        &mut self,
-        order: &Order,
-        sites: &[model::Domain],
-        row: Hash,
-        until: Moment,
-    ) -> Result<FromAct, Failure> {
-        let pass = self.plan_pass(order, sites, row, until)?;
+    fn open_pass(&mut self, pass: OpenPass) -> Result<FromAct, Failure> {
         self.write(Record::Passing(pass.clone()))?;
         self.step("pass: journalled");
-        for (key, leaf) in pass.gates.iter().flat_map(|key| pass.leaves.iter().map(move |leaf| (key, leaf))) {
-            let path = gate::pass(key, leaf).map_err(Failure::Error)?;
-            let put = gate::put(&self.gate, &path, b"");
-            if let Err(e) = put {
-                self.close_pass(&pass).map_err(Failure::Error)?;
-                self.write(Record::PassEnds(pass.intent))?;
+        for file in &pass.files {
+            if let Err(e) = gate::put(&self.gate, file, b"") {
+                self.close_pass(&pass)?;
                 return Err(Failure::Error(format!("pass file: {e}; check the gate folder's owner and free space")));
             }
             self.step("pass: one file");
         }
-        let answer = FromAct::Done {
-            intent: order.intent,
-            what: format!("pass open at {} vhosts until {until}", pass.gates.len()),
-        };
-        self.write(Record::PassAnswered(answer.clone()))?;
-        Ok(answer)
+        let what = format!("pass open until {}, {} files", pass.until, pass.files.len());
+        self.answer(None, pass.intent, Ok(what))
     }
 
-    fn plan_pass(&self, order: &Order, sites: &[model::Domain], row: Hash, until: Moment) -> Result<OpenPass, Failure> {
+    fn plan_pass(&self, order: &Order, sites: &[Domain], row: Hash, until: Moment) -> Result<OpenPass, Failure> {
         let Some(pass) = &order.pass else {
             return Err(Failure::Error("the pass itself is missing; its row has expired, ask for a new one".into()));
         };
         if Hash::of(pass.row().as_bytes()) != row {
             return Err(Failure::Error("the pass is not the one that was ordered; ask for a new one".into()));
         }
-        if until <= self.clock.now() {
+        if until <= self.now() {
             return Err(Failure::Gone("the pass has already ended; ask for a new one".into()));
         }
-        let gates = crate::effect::gates(&order.sites, sites)?;
-        Ok(OpenPass { intent: order.intent, gates, leaves: gate::leaves(pass), until })
+        let (gates, leaves) = (crate::effect::gates(&order.sites, sites)?, gate::leaves(pass));
+        let files = gates.iter().flat_map(|key| leaves.iter().map(|leaf| gate::pass(key, leaf)));
+        let files = files.collect::<Result<_, _>>().map_err(Failure::Error)?;
+        Ok(OpenPass { intent: order.intent, files, until })
+    }
+
+    fn close_pass(&mut self, pass: &OpenPass) -> Result<(), Failure> {
+        for file in &pass.files {
+            let wanted = |other: &OpenPass| {
+                other.intent != pass.intent && other.until > self.now() && other.files.contains(file)
+            };
+            if !self.book().passes.iter().any(wanted) {
+                gate::take(&self.gate, file).map_err(|e| Failure::Error(e.to_string()))?;
+            }
+        }
+        self.write(Record::PassEnds(pass.intent))
     }
 
     fn list(&mut self) -> Vec<FromAct> {
-        let held = self.book().held.values().filter(|held| held.standing != Standing::Imposing);
-        let seen = Seen::default();
+        let (held, seen) = (self.book().held.values().filter(|held| !held.is_begun()), self.seen());
         let mut answers: Vec<FromAct> = held
             .map(|held| {
-                let (holds, what) = self.look(held, &seen);
+                let what = self.look(held, &seen);
+                let holds = what.is_ok();
                 FromAct::InForce {
                     restriction: held.restriction.id,
                     account: held.account.clone(),
                     verb: held.restriction.measure.name().into(),
                     holds,
-                    what,
+                    what: what.unwrap_or_else(|what| what),
                 }
             })
             .collect();
@@ -350,77 +345,27 @@ impl Actor {
     }
 
     fn would(&self, order: &Order) -> Result<FromAct, Failure> {
-        guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
-        let mut steps = Vec::new();
-        match &order.verb {
-            Verb::Impose { restriction, by_person } => {
-                self.not_older(restriction.id, order.intent, false)?;
-                if !by_person {
-                    self.within_budget(&order.account)?;
-                }
-                steps.extend(self.steps_of(order, &self.plan(order, restriction)?)?);
-            }
-            Verb::Lift { restriction, for_good, .. } => {
-                self.not_older(*restriction, order.intent, true)?;
-                steps.push(match self.book().held.get(restriction) {
-                    None => format!("nothing: {restriction} is not in force"),
-                    Some(_) if *for_good => format!("lift {restriction}, end its processes"),
-                    Some(held) => format!("lift {restriction}, a {}", held.restriction.measure.name()),
-                });
-            }
-            Verb::OpenPass { sites, pass, until } => {
-                let pass = self.plan_pass(order, sites, *pass, *until)?;
-                steps.push(format!("open a pass at {} vhosts until {until}", pass.gates.len()));
-            }
-        }
+        let mut steps = match self.plan(order)? {
+            Plan::Impose(held, _) => self.steps_of(&held),
+            Plan::Lift(id, for_good) => vec![match self.book().held.get(&id) {
+                None => format!("nothing: {id} is not in force"),
+                Some(_) if for_good => format!("lift {id}, end its processes"),
+                Some(held) => format!("lift {id}, a {}", held.restriction.measure.name()),
+            }],
+            Plan::OpenPass(pass) => vec![format!("open a pass until {}, {} files", pass.until, pass.files.len())],
+        };
         steps.truncate(200);
         Ok(FromAct::Would { intent: order.intent, steps })
-    }
-
-    fn not_older(&self, id: RestrictionId, intent: IntentId, lifts: bool) -> Result<(), Failure> {
-        match self.book().newest.get(&id) {
-            Some(newest) if intent < *newest => {
-                let why = format!("order {intent} is older than order {newest} about {id}; nothing to do");
-                Err(if lifts { Failure::Gone(why) } else { Failure::Error(why) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Files that may be set aside without the site being taken apart: 200 in any hour without a person, and never
-    /// more than 20 % of where they lie, with what is set aside already.
-    pub(crate) fn file_budget(&self, order: &Order, more: u64, of: u64) -> Result<(), Failure> {
-        let (book, now) = (self.book(), self.book().stamp(self.clock.uptime()));
-        let aside = |held: &Held| match &held.effect {
-            Effect::Files(_, moved) if held.account == order.account => moved.len() as u64,
-            _ => 0,
-        };
-        let all = more + book.held.values().chain(book.kept.values()).map(aside).sum::<u64>();
-        if of > 0 && all * 100 > of * FILES_PERCENT {
-            return Err(Failure::Budget(format!(
-                "{all} of {of} files would be set aside, and {FILES_PERCENT} % is the most; close the site or block scripts instead"
-            )));
-        }
-        let recent =
-            book.files.iter().filter(|(then, who, ..)| *who == order.account && then.passed + 3600 > now.passed);
-        let hour = more + recent.map(|(.., count)| count).sum::<u64>();
-        if !order.by_person() && hour > FILES_PER_HOUR {
-            return Err(Failure::Budget(format!(
-                "{hour} files of {} would be set aside within one hour without a person, and {FILES_PER_HOUR} is the most; confirm this one by hand if it is right",
-                order.account
-            )));
-        }
-        Ok(())
     }
 
     /// Forgets what was lifted for good a month ago, and deletes what is still set aside of it. The month must have
     /// passed by the wall clock, which can be set, and by the budget's, which cannot.
     fn purge(&mut self) {
-        let (now, stamp) = (self.clock.now(), self.book().stamp(self.clock.uptime()));
-        let kept: Vec<Held> = self.book().kept.values().cloned().collect();
-        for held in &kept {
+        let (now, stamp) = (self.now(), self.stamp());
+        let kept: Vec<Kept> = self.book().kept.values().cloned().collect();
+        for Kept { held, since } in &kept {
             let id = held.restriction.id;
-            let Some((then, since)) = self.book().kept_since.get(&id).copied() else {
+            let Some((then, since)) = *since else {
                 let _ = self.journal.write(Record::Keeps(id, now, stamp));
                 continue;
             };
@@ -432,7 +377,7 @@ impl Actor {
                 _ => Ok(()),
             };
             if gone.is_ok() {
-                let _ = self.journal.write(Record::Purged(id));
+                let _ = self.journal.write(Record::Purged(id, now));
             }
         }
         // Time with the power off does not count, but that before it must.
@@ -441,49 +386,14 @@ impl Actor {
         }
     }
 
-    /// `None`: this account is restricted already and counts no second time.
-    fn within_budget(&self, account: &AccountRef) -> Result<Option<crate::journal::Stamp>, Failure> {
-        let book = self.book();
-        let stamp = book.stamp(self.clock.uptime());
-        if book.held.values().any(|held| held.account == *account) {
-            return Ok(None);
-        }
-        let within = |secs: u64| {
-            let recent = book.counts.iter().filter(|(then, ..)| then.passed + secs > stamp.passed);
-            let accounts: std::collections::BTreeSet<&AccountRef> = recent.map(|(_, who, _)| who).collect();
-            accounts.iter().filter(|who| **who != account).count()
-        };
-        let Budgets { accounts_per_hour, accounts_per_day } = self.config.budgets;
-        for (count, most, span) in
-            [(within(3600), accounts_per_hour, "hour"), (within(86_400), accounts_per_day, "day")]
-        {
-            if count >= most as usize {
-                return Err(Failure::Budget(format!(
-                    "{count} accounts were restricted within one {span} without a person, and {most} is the most; confirm this one by hand if it is right"
-                )));
-            }
-        }
-        Ok(Some(stamp))
-    }
-
-    fn close_pass(&self, pass: &OpenPass) -> Result<(), String> {
-        for (key, leaf) in pass.gates.iter().flat_map(|key| pass.leaves.iter().map(move |leaf| (key, leaf))) {
-            let wanted = |other: &OpenPass| {
-                other.intent != pass.intent
-                    && other.until > self.clock.now()
-                    && other.gates.contains(key)
-                    && other.leaves.contains(leaf)
-            };
-            if !self.book().passes.iter().any(wanted) {
-                gate::take(&self.gate, &gate::pass(key, leaf)?).map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Wall clock.
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// Time of the budgets.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::after(self.book().last, self.clock.uptime())
     }
 
     pub(crate) fn book(&self) -> &Book {
@@ -497,9 +407,18 @@ impl Actor {
         })
     }
 
-    fn answer(&mut self, id: RestrictionId, answer: FromAct) -> Result<FromAct, Failure> {
+    fn answer(
+        &mut self,
+        about: Option<RestrictionId>,
+        intent: IntentId,
+        ended: Result<String, Failure>,
+    ) -> Result<FromAct, Failure> {
+        let answer = match ended {
+            Ok(what) => FromAct::Done { intent, what },
+            Err(why) => FromAct::Failed { intent, why },
+        };
         self.step("before the answer");
-        self.write(Record::Answered(id, answer.clone()))?;
+        self.write(Record::Answered(about, answer.clone()))?;
         self.step("after the answer");
         Ok(answer)
     }
@@ -507,24 +426,4 @@ impl Actor {
     pub(crate) fn step(&mut self, name: &'static str) {
         (self.steps)(name);
     }
-}
-
-/// Whether everybody can reach a file or folder: what its reader cannot reach has no effect, although it is there (a
-/// flag that the web server's worker cannot stat closes nothing).
-///
-/// Errors: a link on the way, a folder without `x` or a file without `r` for others, with the next step.
-pub fn reachable(path: &Path, reader: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if path.canonicalize()? != path {
-        return refuse(format!("{} leads through a link; write the path without it", path.display()));
-    }
-    for place in path.ancestors() {
-        let meta = std::fs::metadata(place)?;
-        let (needs, word) = if meta.is_dir() { (0o001, "x") } else { (0o004, "r") };
-        if meta.permissions().mode() & needs == 0 {
-            return refuse(format!("{reader} cannot pass {}; chmod o+{word} it", place.display()));
-        }
-    }
-    Ok(())
 }

@@ -107,14 +107,8 @@ pub(crate) fn leaves(pass: &PassKey) -> Vec<String> {
     }
 }
 
-/// Makes the flag of `key` what it should be: this page, or no flag at all.
-pub(crate) fn set(gate: &Dir, key: &GateKey, answer: Answer, page: Option<&str>) -> Result<(), String> {
-    let variants = [Answer::Forbidden, Answer::Unavailable];
-    variants.iter().try_for_each(|one| set_flag(gate, &flag(key, *one)?, page.filter(|_| *one == answer)))
-}
-
-/// Makes one flag what it should be: this page, or no flag at all.
-pub(crate) fn set_flag(gate: &Dir, flag: &str, page: Option<&str>) -> Result<(), String> {
+/// Makes a flag what it should be: this page, or no flag at all.
+pub(crate) fn set(gate: &Dir, flag: &str, page: Option<&str>) -> Result<(), String> {
     let done = match page {
         Some(text) => put(gate, flag, text.as_bytes()),
         None => take(gate, flag),
@@ -242,17 +236,16 @@ mod tests {
     fn nested_roots_open_and_close_apart_and_leave_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let gate = Dir::open_own(folder.path()).unwrap();
-        let (outer, inner) = (apache("/home/a/www"), apache("/home/a/www/shop"));
-        let holds = |key, answer, page| holds(&gate, &flag(key, answer).unwrap(), page);
-        for key in [&outer, &inner] {
-            set(&gate, key, Answer::Forbidden, Some("page")).unwrap();
-            assert!(holds(key, Answer::Forbidden, "page"));
+        let of = |root: &str| flag(&apache(root), Answer::Forbidden).unwrap();
+        let (outer, inner) = (of("/home/a/www"), of("/home/a/www/shop"));
+        for flag in [&outer, &inner] {
+            set(&gate, flag, Some("page")).unwrap();
+            assert!(holds(&gate, flag, "page") && !holds(&gate, flag, "other"));
         }
-        set(&gate, &inner, Answer::Forbidden, None).unwrap();
-        assert!(holds(&outer, Answer::Forbidden, "page"));
-        set(&gate, &outer, Answer::Unavailable, Some("other")).unwrap();
-        assert!(!holds(&outer, Answer::Forbidden, "page") && holds(&outer, Answer::Unavailable, "other"));
-        set(&gate, &outer, Answer::Forbidden, None).unwrap();
+        set(&gate, &inner, None).unwrap();
+        assert!(holds(&gate, &outer, "page") && !holds(&gate, &inner, "page"));
+        set(&gate, &outer, None).unwrap();
+        set(&gate, &outer, None).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("apache")).unwrap().count(), 0);
     }
 

@@ -1,39 +1,32 @@
 //! The journal: what was ordered, what is in force, how to undo it. Written and synced before anything is done.
 //!
-//! One line a record: 16 hexadecimal digits of BLAKE3, a space, JSON. A torn last line (power cut) is cut off; a
-//! wrong line before the last is damage, and then nobody may act on a guess: opening fails.
+//! A log (`sys::log`) of one record in JSON a line. Damage stops everything, because nobody may act on a guess.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
 use model::packet::FromAct;
 use model::{
     AccountRef, FilePath, GateKey, Hash, IntentId, Login, MailScope, Moment, ProcessRef, QueueId, Restriction,
-    RestrictionId,
+    RestrictionId, Stamp,
 };
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
+use sys::log::{Form, Log};
 
 use crate::cron::Splice;
 use crate::files::Moved;
 
-const NAME: &str = "journal";
-/// Held by the one process that acts; a second one must not write the same journal.
-const LOCK: &str = "lock";
-/// At least above this size the file is rewritten as one snapshot, bytes.
-const COMPACT_ABOVE: u64 = 8 << 20;
-/// Largest file that is read at the start, bytes.
-const SIZE_MAX: u64 = 64 << 20;
-/// How often, and in which pauses, the lock is tried.
-const LOCK_TRIES: usize = 20;
-const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+/// Summed up as one snapshot above 8 MiB, read up to 64 MiB.
+const FORM: Form = Form { name: "journal", sum: |text| Hash::of(text).low64(), long: 8 << 20, size_max: 64 << 20 };
 /// Answers kept for repeated orders; the oldest go first.
 const ANSWERS_MAX: usize = 4096;
-/// Restrictions whose newest order is remembered; those with the oldest orders go first.
+/// Restrictions whose newest order is remembered when they are over; those with the oldest orders go first.
 const NEWEST_MAX: usize = 16_384;
+/// Restrictions of which it is remembered what was deleted; the oldest go first.
+const PURGED_MAX: usize = 4096;
 
 /// How processes were made to stand still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,11 +75,20 @@ pub enum Effect {
     Sources(Vec<IpAddr>, Moment),
 }
 
+impl Effect {
+    /// Messages that we put on hold.
+    pub fn queued(&self) -> &[QueueId] {
+        if let Effect::Hold(_, queued) = self { queued } else { &[] }
+    }
+}
+
 /// Where a restriction is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
-    /// Journalled, not yet tested: is taken back after a crash.
+    /// Journalled, not yet tested.
     Imposing,
+    /// That failed, or died: wanted no more, and tried until nothing of it is left.
+    TakingBack,
     /// Tested.
     InForce,
     /// Being lifted: is finished after a crash.
@@ -114,11 +116,29 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether lifting it leaves something set aside that can be given back later.
-    fn keeps(&self) -> bool {
-        self.standing == Standing::Lifting { for_good: true }
-            && matches!(self.effect, Effect::Files(..) | Effect::Cron(_))
+    /// Whether it never came into force.
+    pub fn is_begun(&self) -> bool {
+        matches!(self.standing, Standing::Imposing | Standing::TakingBack)
     }
+
+    /// How many files it set aside.
+    pub fn files(&self) -> usize {
+        if let Effect::Files(_, moved) = &self.effect { moved.len() } else { 0 }
+    }
+
+    /// Whether it is something put away, that a lift for good does not give back.
+    pub fn is_put_away(&self) -> bool {
+        matches!(self.effect, Effect::Files(..) | Effect::Cron(_))
+    }
+}
+
+/// What was not given back when its restriction was lifted for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The restriction.
+    pub held: Held,
+    /// Since when, by both clocks.
+    pub since: Option<(Moment, Stamp)>,
 }
 
 /// A pass that is open.
@@ -126,23 +146,25 @@ impl Held {
 pub struct OpenPass {
     /// The order.
     pub intent: IntentId,
-    /// Vhosts.
-    pub gates: Vec<GateKey>,
-    /// File names in the vhosts' pass folders.
-    pub leaves: Vec<String>,
+    /// Its files below GATE.
+    pub files: Vec<String>,
     /// End.
     pub until: Moment,
 }
 
-/// A time of the budget: seconds that certainly passed since the journal began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Which boot.
-    pub boot: Hash,
-    /// Seconds since that boot.
-    pub uptime: u64,
-    /// Seconds since the journal began; time with the power off does not count.
-    pub passed: u64,
+/// What a restriction takes from the budgets of what is done without a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// When.
+    pub at: Stamp,
+    /// Whose.
+    pub account: AccountRef,
+    /// By which restriction.
+    pub by: RestrictionId,
+    /// Whether the account was not restricted before.
+    pub one_more: bool,
+    /// Files that were set aside.
+    pub files: u64,
 }
 
 /// One record.
@@ -150,8 +172,8 @@ pub struct Stamp {
 pub enum Record {
     /// Everything before, folded.
     Snapshot(Box<Book>),
-    /// A restriction is about to be imposed; with a stamp when it counts against the budget.
-    Imposing(Box<Held>, Option<Stamp>),
+    /// A restriction is about to be imposed; without a person: when, and whether its account is one more.
+    Imposing(Box<Held>, Option<(Stamp, bool)>),
     /// These processes are about to be caught.
     Caught(RestrictionId, Means, Vec<Caught>),
     /// A restriction is about to be lifted.
@@ -160,18 +182,14 @@ pub enum Record {
     Passing(OpenPass),
     /// A pass is about to end.
     PassEnds(IntentId),
-    /// An order has ended with this answer.
-    Answered(RestrictionId, FromAct),
+    /// An order about this restriction, or about a pass, has ended with this answer.
+    Answered(Option<RestrictionId>, FromAct),
     /// An interrupted order was taken back and may come again.
     TakenBack(RestrictionId),
-    /// A pass order has ended with this answer.
-    PassAnswered(FromAct),
-    /// So many files are about to be set aside without a person.
-    SetsAside(Stamp, AccountRef, RestrictionId, u64),
     /// What was lifted for good is kept since then, by both clocks.
     Keeps(RestrictionId, Moment, Stamp),
-    /// It was deleted, and is not given back any more.
-    Purged(RestrictionId),
+    /// It was deleted then, and is not given back any more.
+    Purged(RestrictionId, Moment),
     /// A day has passed.
     Day(Stamp),
 }
@@ -180,30 +198,27 @@ pub enum Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
     /// Restrictions by id.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub held: BTreeMap<RestrictionId, Held>,
     /// What was not given back when its restriction was lifted (files, a cron line): can still be undone.
-    #[serde(with = "pairs")]
-    pub kept: BTreeMap<RestrictionId, Held>,
-    /// Since when it is kept.
-    #[serde(with = "pairs", default)]
-    pub kept_since: BTreeMap<RestrictionId, (Moment, Stamp)>,
-    /// Files that were set aside without a person in the last hour: when, whose, by which restriction, how many.
-    #[serde(default)]
-    pub files: Vec<(Stamp, AccountRef, RestrictionId, u64)>,
+    #[serde(with = "model::pairs")]
+    pub kept: BTreeMap<RestrictionId, Kept>,
+    /// What was deleted in the end: when, and how many files.
+    #[serde(with = "model::pairs", default)]
+    pub purged: BTreeMap<RestrictionId, (Moment, usize)>,
     /// Open passes.
     pub passes: Vec<OpenPass>,
     /// Answers of orders that ended.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub answers: BTreeMap<IntentId, FromAct>,
     /// Orders and their links in core's log, the newest.
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     pub links: BTreeMap<IntentId, Hash>,
-    /// The newest order of each restriction.
-    #[serde(with = "pairs")]
+    /// The newest order of each restriction, also of those that are over.
+    #[serde(with = "model::pairs")]
     pub newest: BTreeMap<RestrictionId, IntentId>,
-    /// Accounts restricted without a person: when, whom, by which restriction.
-    pub counts: Vec<(Stamp, AccountRef, RestrictionId)>,
+    /// What was done without a person in the last day.
+    pub spent: Vec<Spent>,
     /// The last stamp seen.
     pub last: Option<Stamp>,
 }
@@ -212,16 +227,16 @@ impl Book {
     fn fold(&mut self, record: Record) {
         match record {
             Record::Snapshot(book) => *self = *book,
-            Record::Imposing(held, stamp) => {
-                let id = held.restriction.id;
-                self.link(held.intent, held.link);
-                if let Some(stamp) = stamp {
-                    self.last = Some(stamp);
-                    self.counts.retain(|(then, ..)| then.passed + 86_400 > stamp.passed);
-                    self.counts.push((stamp, held.account.clone(), id));
+            Record::Imposing(held, spent) => {
+                let by = held.restriction.id;
+                self.link(by, held.intent, held.link);
+                if let Some((at, one_more)) = spent {
+                    self.last = Some(at);
+                    self.spent.retain(|spent| spent.at.passed + 86_400 > at.passed);
+                    let (account, files) = (held.account.clone(), held.files() as u64);
+                    self.spent.push(Spent { at, account, by, one_more, files });
                 }
-                self.newest.insert(id, held.intent);
-                self.held.insert(id, *held);
+                self.held.insert(by, *held);
             }
             Record::Caught(id, means, more) => {
                 if let Some(Held { effect: Effect::Freeze(by, caught), .. }) = self.held.get_mut(&id) {
@@ -230,158 +245,134 @@ impl Book {
                 }
             }
             Record::Lifting(id, intent, link, for_good) => {
-                self.newest.insert(id, intent);
-                self.link(intent, link);
                 if let Some(kept) = self.kept.remove(&id) {
-                    self.kept_since.remove(&id);
-                    self.held.insert(id, kept);
+                    self.held.insert(id, kept.held);
                 }
+                self.link(id, intent, link);
                 if let Some(held) = self.held.get_mut(&id) {
-                    held.intent = intent;
                     held.link = link;
                     held.standing = Standing::Lifting { for_good };
                 }
             }
             Record::Passing(pass) => self.passes.push(pass),
             Record::PassEnds(intent) => self.passes.retain(|pass| pass.intent != intent),
-            Record::Answered(id, answer) => {
-                let done = matches!(answer, FromAct::Done { .. });
-                match self.held.get_mut(&id) {
-                    Some(held) if done && held.standing == Standing::Imposing => held.standing = Standing::InForce,
-                    Some(held) if !done && held.standing == Standing::Imposing => self.forget(id),
-                    Some(held) if done && held.standing != Standing::InForce => {
-                        let held = self.held.remove(&id).expect("just found");
-                        if held.keeps() {
-                            self.kept.insert(id, held);
-                        }
-                    }
-                    _ => {}
+            Record::Answered(about, answer) => {
+                let Some(intent) = answer.intent() else { return };
+                if let Some(id) = about {
+                    self.end(id, matches!(answer, FromAct::Done { .. }));
+                    self.newer(id, intent);
                 }
-                if let Some(intent) = intent_of(&answer) {
-                    let newest = self.newest.entry(id).or_insert(intent);
-                    *newest = intent.max(*newest);
-                    if let Some(held) = self.held.get_mut(&id) {
-                        held.intent = held.intent.max(intent);
-                    }
-                }
-                self.answer(answer);
+                self.answers.insert(intent, answer);
+                shorten_first(&mut self.answers);
             }
-            Record::TakenBack(id) => self.forget(id),
-            Record::PassAnswered(answer) => self.answer(answer),
-            Record::SetsAside(stamp, account, id, count) => {
-                self.last = Some(stamp);
-                self.files.retain(|(then, ..)| then.passed + 3600 > stamp.passed);
-                self.files.push((stamp, account, id, count));
-            }
+            Record::TakenBack(id) => self.end(id, false),
             Record::Keeps(id, now, stamp) => {
                 self.last = Some(stamp);
-                self.kept_since.insert(id, (now, stamp));
+                if let Some(kept) = self.kept.get_mut(&id) {
+                    kept.since = Some((now, stamp));
+                }
             }
-            Record::Purged(id) => {
-                self.kept.remove(&id);
-                self.kept_since.remove(&id);
+            Record::Purged(id, now) => {
+                if let Some(kept) = self.kept.remove(&id) {
+                    self.purged.insert(id, (now, kept.held.files()));
+                }
+                shorten(&mut self.purged, PURGED_MAX, |(then, _)| *then);
             }
             Record::Day(stamp) => self.last = Some(stamp),
         }
     }
 
-    fn link(&mut self, intent: IntentId, link: Hash) {
-        self.links.insert(intent, link);
-        while self.links.len() > ANSWERS_MAX {
-            self.links.pop_first();
+    /// An order about it has ended.
+    fn end(&mut self, id: RestrictionId, done: bool) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        match (held.standing, done) {
+            (Standing::Imposing, true) => held.standing = Standing::InForce,
+            (Standing::Imposing | Standing::TakingBack, _) => self.forget(id),
+            (Standing::Lifting { for_good }, _) => {
+                if let Some(held) = self.held.remove(&id).filter(|held| for_good && held.is_put_away()) {
+                    self.kept.insert(id, Kept { held, since: None });
+                }
+            }
+            (Standing::InForce, _) => {}
         }
+    }
+
+    fn read(&mut self, text: &str) -> bool {
+        serde_json::from_str(text).map(|record| self.fold(record)).is_ok()
+    }
+
+    fn give_up(&mut self, id: RestrictionId) {
+        if let Some(held) = self.held.get_mut(&id).filter(|held| held.is_begun()) {
+            held.standing = Standing::TakingBack;
+        }
+    }
+
+    fn link(&mut self, id: RestrictionId, intent: IntentId, link: Hash) {
+        self.newer(id, intent);
+        self.links.insert(intent, link);
+        shorten_first(&mut self.links);
+    }
+
+    /// The newest order about it; also for one that is in force, so that it is known when that is over.
+    fn newer(&mut self, id: RestrictionId, intent: IntentId) {
+        let newest = self.newest.entry(id).or_insert(intent);
+        *newest = intent.max(*newest);
+        if let Some(held) = self.held.get_mut(&id) {
+            held.intent = held.intent.max(intent);
+        }
+        shorten(&mut self.newest, NEWEST_MAX, |intent| *intent);
     }
 
     /// A restriction that never came into force takes nothing from the budget.
     fn forget(&mut self, id: RestrictionId) {
         self.held.remove(&id);
-        self.counts.retain(|(.., by)| *by != id);
-        self.files.retain(|(.., by, _)| *by != id);
+        self.spent.retain(|spent| spent.by != id);
     }
 
-    fn answer(&mut self, answer: FromAct) {
-        if let Some(intent) = intent_of(&answer) {
-            self.answers.insert(intent, answer);
-        }
-        while self.answers.len() > ANSWERS_MAX {
-            self.answers.pop_first();
-        }
-        while self.newest.len() > NEWEST_MAX {
-            let oldest = self.newest.iter().filter(|(id, _)| !self.held.contains_key(id)).min_by_key(|(_, i)| **i);
-            match oldest.map(|(id, _)| *id) {
-                Some(id) => drop(self.newest.remove(&id)),
-                None => break,
-            }
-        }
+    /// The newest order about a restriction.
+    pub fn newest(&self, id: RestrictionId) -> Option<IntentId> {
+        self.held.get(&id).map(|held| held.intent).max(self.newest.get(&id).copied())
     }
 
-    /// The budget's time now: never less than what certainly passed, whatever the wall clock does.
-    pub fn stamp(&self, (boot, uptime): (Hash, u64)) -> Stamp {
-        let passed = match self.last {
-            Some(last) if last.boot == boot => last.passed + uptime.saturating_sub(last.uptime),
-            Some(last) => last.passed + uptime,
-            None => 0,
-        };
-        Stamp { boot, uptime, passed }
-    }
-
-    /// Restrictions whose effect is wanted, without `except`, oldest first.
-    pub fn wanted(&self, except: Option<RestrictionId>) -> Vec<&Held> {
-        let wanted =
-            |held: &&Held| !matches!(held.standing, Standing::Lifting { .. }) && Some(held.restriction.id) != except;
+    /// Restrictions whose effect is wanted, oldest first.
+    pub fn wanted(&self) -> Vec<&Held> {
+        let wanted = |held: &&Held| matches!(held.standing, Standing::Imposing | Standing::InForce);
         let mut held: Vec<&Held> = self.held.values().filter(wanted).collect();
         held.sort_by_key(|held| (held.restriction.since, held.restriction.id));
         held
     }
 }
 
-fn intent_of(answer: &FromAct) -> Option<IntentId> {
-    match answer {
-        FromAct::Done { intent, .. } | FromAct::Failed { intent, .. } | FromAct::Would { intent, .. } => Some(*intent),
-        FromAct::InForce { .. } | FromAct::ListEnd | FromAct::Strays(_) => None,
+/// Takes out the oldest entries until there are at most so many.
+fn shorten<K: Ord + Copy, V, T: Ord>(map: &mut BTreeMap<K, V>, most: usize, age: impl Fn(&V) -> T) {
+    while map.len() > most {
+        let oldest = map.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| *key);
+        oldest.and_then(|key| map.remove(&key));
+    }
+}
+
+/// The same by the order's place in the log.
+fn shorten_first<V>(map: &mut BTreeMap<IntentId, V>) {
+    while map.len() > ANSWERS_MAX {
+        map.pop_first();
     }
 }
 
 /// The file and its folded content.
 #[derive(Debug)]
 pub struct Journal {
-    dir: Dir,
-    file: File,
-    size: u64,
-    /// The size above which it is rewritten: twice what the last rewriting came to, so that it is not done each time.
-    compact_above: u64,
+    log: Log,
     book: Book,
-    _lock: File,
 }
 
 impl Journal {
-    /// Opens or makes the journal in a folder of our own.
-    ///
-    /// Errors: another process has it (`ResourceBusy`), a damaged record before the last (`InvalidData`, with line
-    /// and next step), a file over 64 MiB, any error of the file system.
+    /// Opens or makes the journal in a folder of our own. Errors: those of [`Log::open`].
     pub fn open(dir: Dir) -> io::Result<Journal> {
-        let lock = dir.append(LOCK, 0o600)?;
-        // A child of an act that was just killed may hold the lock for the moment until it closes what it inherited.
-        let free = || rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
-        let taken = (0..LOCK_TRIES).any(|_| {
-            let taken = free();
-            if !taken {
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            taken
-        });
-        if !taken {
-            let why = "another act has the journal; wait for it to end, or stop it through `serve`";
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
-        }
-        let bytes = dir.read(NAME, SIZE_MAX)?.unwrap_or_default();
-        let (book, good) = read(&bytes)?;
-        let file = dir.append(NAME, 0o600)?;
-        if good < bytes.len() {
-            file.set_len(good as u64)?;
-            file.sync_all()?;
-        }
-        Ok(Journal { dir, file, size: good as u64, compact_above: COMPACT_ABOVE.max(good as u64), book, _lock: lock })
+        let mut book = Book::default();
+        let log = Log::open(dir, FORM, |text| book.read(text))?;
+        let ids: Vec<RestrictionId> = book.held.keys().copied().collect();
+        ids.into_iter().for_each(|id| book.give_up(id));
+        Ok(Journal { log, book })
     }
 
     /// What it says.
@@ -391,103 +382,36 @@ impl Journal {
 
     /// Writes and syncs one record, then folds it. After an error nothing was folded, and nothing may be done.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
-        if self.size > self.compact_above {
-            let line = line(&Record::Snapshot(Box::new(self.book.clone())))?;
-            self.dir.replace(NAME, &line, 0o600)?;
-            self.file = self.dir.append(NAME, 0o600)?;
-            self.size = line.len() as u64;
-            self.compact_above = COMPACT_ABOVE.max(2 * self.size);
+        if self.log.is_long() {
+            self.log.sum_up(&text(&Record::Snapshot(Box::new(self.book.clone())))?)?;
         }
-        let line = line(&record)?;
-        if self.size + line.len() as u64 > SIZE_MAX && matches!(record, Record::Imposing(..)) {
+        let text = text(&record)?;
+        if matches!(record, Record::Imposing(..)) && !self.log.has_room(&text) {
             return Err(io::Error::other("the journal is full; lift restrictions that are no longer needed"));
         }
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_all());
-        if let Err(e) = written {
-            // A half line must not stand before a later whole one.
-            self.file.set_len(self.size)?;
-            return Err(e);
-        }
-        self.size += line.len() as u64;
+        self.log.append(&text)?;
         self.book.fold(record);
         Ok(())
+    }
+
+    /// See [`Standing::TakingBack`]. Not written, because it can be told from the record of the order alone, and must
+    /// be so too when the disk is full.
+    pub fn give_up(&mut self, id: RestrictionId) {
+        self.book.give_up(id);
     }
 }
 
 /// The orders that the journal in this folder remembers, and their links in core's log; also while `act` runs.
 ///
-/// Errors: as [`Journal::open`], but for the lock.
+/// Errors: those of [`sys::log::read`].
 pub fn links(state_dir: &Path) -> io::Result<BTreeMap<IntentId, Hash>> {
-    let bytes = Dir::open_own(state_dir)?.read(NAME, SIZE_MAX)?.unwrap_or_default();
-    Ok(read(&bytes)?.0.links)
+    let mut book = Book::default();
+    sys::log::read(&Dir::open_own(state_dir)?, &FORM, |text| book.read(text))?;
+    Ok(book.links)
 }
 
-fn line(record: &Record) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_string(record).map_err(io::Error::other)?;
-    Ok(format!("{:016x} {json}\n", Hash::of(json.as_bytes()).low64()).into_bytes())
-}
-
-/// Folds whole lines; returns how many bytes were good.
-fn read(bytes: &[u8]) -> io::Result<(Book, usize)> {
-    let (mut book, mut good, mut number) = (Book::default(), 0, 0);
-    while good < bytes.len() {
-        number += 1;
-        let end = bytes[good..].iter().position(|b| *b == b'\n').map(|at| good + at + 1);
-        let record = end.and_then(|end| parse(&bytes[good..end - 1]));
-        match (record, end) {
-            (Some(Some(record)), Some(end)) => {
-                book.fold(record);
-                good = end;
-            }
-            (_, None) => break,
-            (None, Some(end)) if end == bytes.len() => break,
-            (Some(None), Some(_)) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!(
-                        "journal line {number} is whole and not understood; what is in force stays so. Start the version of Hikeshi that wrote it"
-                    ),
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!(
-                        "journal line {number} is damaged; what is in force stays so. Keep a copy, restore the file from a backup, or move it away after lifting by hand what it lists"
-                    ),
-                ));
-            }
-        }
-    }
-    Ok((book, good))
-}
-
-/// `None`: torn or damaged. `Some(None)`: just as it was written, but no record of ours, or one with a value that its
-/// type refuses; that is never cut off as if it were torn.
-fn parse(line: &[u8]) -> Option<Option<Record>> {
-    let (sum, json) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    let right = u64::from_str_radix(sum, 16).ok()? == Hash::of(json.as_bytes()).low64();
-    right.then(|| serde_json::from_str(json).ok())
-}
-
-/// Maps as lists of pairs, because JSON's keys are texts and ours are not.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(map: &BTreeMap<K, V>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(map.iter())
-    }
-
-    pub fn deserialize<'de, K, V, D>(d: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(d)?.into_iter().collect())
-    }
+fn text(record: &Record) -> io::Result<String> {
+    serde_json::to_string(record).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -499,7 +423,7 @@ mod tests {
     }
 
     fn answered(intent: u64) -> Record {
-        Record::PassAnswered(FromAct::Done { intent: IntentId(intent), what: "山\n\"x\"".into() })
+        Record::Answered(None, FromAct::Done { intent: IntentId(intent), what: "山\n\"x\"".into() })
     }
 
     fn journal() -> (tempfile::TempDir, Journal) {
@@ -509,40 +433,23 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_record_is_cut_off_at_every_byte_and_the_rest_stays() {
+    fn what_was_written_is_read_again_and_damage_or_a_second_act_stops_everything() {
         let (folder, mut journal) = journal();
-        for intent in 1..=3 {
-            journal.write(answered(intent)).unwrap();
-        }
+        (1..=3).for_each(|intent| journal.write(answered(intent)).unwrap());
         let second = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::ResourceBusy);
+        let before = journal.book().clone();
         drop(journal);
-        let path = folder.path().join(NAME);
-        let whole = std::fs::read(&path).unwrap();
-        let last = whole.len() - line(&answered(3)).unwrap().len();
-        for cut in last..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
-            assert_eq!(again.book().answers.len(), 2, "cut at {cut}");
-            again.write(answered(4)).unwrap();
-            drop(again);
-            let again = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
-            assert_eq!(again.book().answers.keys().map(|i| i.0).collect::<Vec<_>>(), [1, 2, 4]);
-        }
-    }
-
-    #[test]
-    fn damage_before_the_last_record_stops_everything() {
-        let (folder, mut journal) = journal();
-        journal.write(answered(1)).unwrap();
-        journal.write(answered(2)).unwrap();
-        drop(journal);
-        let path = folder.path().join(NAME);
+        let open = || Journal::open(Dir::open_own(folder.path()).unwrap());
+        assert_eq!(open().unwrap().book(), &before);
+        assert_eq!(links(folder.path()).unwrap(), before.links);
+        let path = folder.path().join(FORM.name);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[30] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let error = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("line 1"), "{error}");
+        for error in [open().unwrap_err(), links(folder.path()).unwrap_err()] {
+            assert!(error.to_string().contains("journal line 1 is damaged"), "{error}");
+        }
     }
 
     #[test]
@@ -550,16 +457,9 @@ mod tests {
         let mut book = Book::default();
         book.fold(answered(7));
         book.last = Some(stamp(9));
-        let text = line(&Record::Snapshot(Box::new(book.clone()))).unwrap();
-        assert_eq!(read(&text).unwrap(), (book, text.len()));
-    }
-
-    #[test]
-    fn budget_time_does_not_run_while_the_power_is_off_and_ignores_the_wall_clock() {
-        let book = Book { last: Some(stamp(50)), ..Book::default() };
-        assert_eq!(book.stamp((Hash::of(b"boot"), 160)).passed, 60);
-        assert_eq!(book.stamp((Hash::of(b"boot"), 1)).passed, 50);
-        assert_eq!(book.stamp((Hash::of(b"next"), 5)).passed, 55);
+        let mut again = Book::default();
+        assert!(again.read(&text(&Record::Snapshot(Box::new(book.clone()))).unwrap()));
+        assert_eq!(again, book);
     }
 
     /// Texts that hurt formats of one line a record, of fields between quotes, of lines that a shell reads.
@@ -600,23 +500,18 @@ mod tests {
             effect,
             standing: Standing::Lifting { for_good: true },
         });
-        let pass = OpenPass {
-            intent: IntentId(number),
-            gates: vec![GateKey::Apache(text.into())],
-            leaves: vec![text.into()],
-            until: Moment(0),
-        };
+        let pass = OpenPass { intent: IntentId(number), files: vec![text.into()], until: Moment(0) };
         let mut book = Book { passes: vec![pass.clone()], last: Some(stamp(number)), ..Book::default() };
         let mut records = vec![
             Record::Caught(id, Means::Signal, vec![caught]),
             Record::Lifting(id, IntentId(number), Hash::ZERO, true),
             Record::Passing(pass),
             Record::PassEnds(IntentId(number)),
-            Record::Answered(id, FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone(text.into()) }),
+            Record::Answered(Some(id), FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone(text.into()) }),
             Record::TakenBack(id),
-            Record::PassAnswered(FromAct::Done { intent: IntentId(1), what: text.into() }),
+            Record::Answered(None, FromAct::Done { intent: IntentId(1), what: text.into() }),
         ];
-        records.extend(held.into_iter().map(|held| Record::Imposing(Box::new(held), Some(stamp(number)))));
+        records.extend(held.into_iter().map(|held| Record::Imposing(Box::new(held), Some((stamp(number), true)))));
         records.iter().cloned().for_each(|record| book.fold(record));
         records.push(Record::Snapshot(Box::new(book)));
         records
@@ -627,10 +522,9 @@ mod tests {
         let (mut count, mut split) = (0, 0);
         for (text, number) in HOSTILE.into_iter().zip(1..) {
             for record in records(text, number) {
-                let line = line(&record).unwrap();
-                assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1), "{record:?}");
-                assert!(line.is_ascii() || std::str::from_utf8(&line).is_ok());
-                assert_eq!(parse(&line[..line.len() - 1]), Some(Some(record.clone())));
+                let line = super::text(&record).unwrap();
+                assert!(!line.contains(['\n', '\r']), "{record:?}");
+                assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);
                 count += 1;
                 // The naive twin writes the value as it is, a line each.
                 split += usize::from(format!("{text}\n").lines().collect::<Vec<_>>() != [text]);
@@ -658,9 +552,9 @@ mod tests {
                 Hash::ZERO,
                 account(name)
             );
-            let line = format!("{:016x} {json}\n", Hash::of(json.as_bytes()).low64());
             let right = (name, queue_id) == ("alice", "4jZ3Dq58q9zB4B2");
-            assert_eq!(read(line.as_bytes()).is_ok(), right, "{json}");
+            // `sys::log` takes what is not understood for no torn line.
+            assert_eq!(Book::default().read(&json), right, "{json}");
             // The naive twin takes whatever the format lets through.
             serde_json::from_str::<serde_json::Value>(&json).unwrap();
         }
@@ -673,5 +567,77 @@ mod tests {
             book.fold(answered(intent));
         }
         assert_eq!((book.answers.len(), book.answers.first_key_value().unwrap().0.0), (ANSWERS_MAX, 10));
+    }
+
+    #[test]
+    fn what_was_deleted_is_remembered_up_to_a_bound_and_the_oldest_is_forgotten() {
+        let mut book = Book::default();
+        let id = |n: usize| RestrictionId { ordinal: n as u16, ..held().restriction.id };
+        for n in 0..PURGED_MAX + 10 {
+            book.kept.insert(id(n), Kept { held: held(), since: None });
+            // Ids and times go the other way round: it is not the smallest id that is forgotten.
+            book.fold(Record::Purged(id(n), Moment(-(n as i64))));
+        }
+        assert!(book.kept.is_empty() && book.purged.len() == PURGED_MAX);
+        assert!(book.purged.contains_key(&id(0)) && !book.purged.contains_key(&id(PURGED_MAX)));
+        // A second word about it, after a kill between the two, changes nothing.
+        let before = book.clone();
+        book.fold(Record::Purged(id(0), Moment(9)));
+        assert_eq!(book, before);
+    }
+
+    fn held() -> Held {
+        let why = model::Why { rule: "test".into(), findings: vec![] };
+        let id = RestrictionId { incident: model::Number::new(Moment(0), 0), ordinal: 1 };
+        Held {
+            intent: IntentId(1),
+            link: Hash::ZERO,
+            account: AccountRef { name: "alice".parse().unwrap(), uid: 20_001, generation: 1 },
+            restriction: Restriction { id, measure: model::Measure::RefuseMail, since: Moment(0), why },
+            effect: Effect::Refuse,
+            standing: Standing::Imposing,
+        }
+    }
+
+    #[test]
+    fn what_could_not_all_be_taken_back_and_is_kept_is_not_forgotten_with_the_order_that_failed() {
+        let id = held().restriction.id;
+        let failed = FromAct::Failed { intent: IntentId(1), why: model::Failure::Gone("x".into()) };
+        for last in [Record::TakenBack(id), Record::Answered(Some(id), failed)] {
+            let files = Held { effect: Effect::Files("/home/alice".into(), vec![]), ..held() };
+            let mut book = Book::default();
+            book.fold(Record::Imposing(Box::new(files), None));
+            let mut forgets = book.clone();
+            book.fold(Record::Lifting(id, IntentId(1), Hash::ZERO, true));
+            book.fold(last.clone());
+            assert!(book.held.is_empty() && book.kept.contains_key(&id));
+            // Without a word about it nothing is kept.
+            forgets.fold(last);
+            assert!(forgets.held.is_empty() && forgets.kept.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_failed_or_was_interrupted_is_wanted_no_more_and_still_remembered() {
+        let (folder, mut journal) = journal();
+        journal.write(Record::Imposing(Box::new(held()), Some((stamp(1), true)))).unwrap();
+        assert_eq!(journal.book().wanted().len(), 1, "while it is being imposed");
+        let id = held().restriction.id;
+        journal.give_up(id);
+        let standing = |journal: &Journal| (journal.book().wanted().len(), journal.book().held[&id].standing);
+        assert_eq!(standing(&journal), (0, Standing::TakingBack));
+        drop(journal);
+        // Nothing was written: whoever opens the journal anew knows it from the record that has no answer.
+        let mut journal = Journal::open(Dir::open_own(folder.path()).unwrap()).unwrap();
+        assert_eq!(standing(&journal), (0, Standing::TakingBack));
+        let why = model::Failure::Gone("x".into());
+        journal.write(Record::Answered(Some(id), FromAct::Failed { intent: IntentId(1), why })).unwrap();
+        assert!(journal.book().held.is_empty() && journal.book().spent.is_empty());
+        // What is in force is not given up, whatever happens to a later order about it.
+        journal.write(Record::Imposing(Box::new(held()), None)).unwrap();
+        let done = FromAct::Done { intent: IntentId(1), what: "x".into() };
+        journal.write(Record::Answered(Some(id), done)).unwrap();
+        journal.give_up(id);
+        assert_eq!(standing(&journal), (1, Standing::InForce));
     }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod budget;
 mod config;
 mod cron;
 mod effect;
@@ -22,10 +23,12 @@ pub mod postfix;
 mod program;
 mod serve;
 mod sessions;
+mod wanted;
 
-pub use actor::{Actor, reachable};
+pub use actor::Actor;
 pub use config::{
     Budgets, Clock, Config, LoginConfig, MailDeny, NetConfig, PostfixConfig, Reach, SshDeny, Steps, SystemClock,
 };
 pub use journal::links;
 pub use serve::serve;
+pub use sys::dir::reachable;

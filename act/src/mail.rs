@@ -151,17 +151,17 @@ impl Now<'_> {
         }
     }
 
-    /// Makes the tables that this line is for have exactly the lines that are wanted, and Postfix know it.
-    pub fn set(&mut self, line: &Line, steps: &mut Steps) -> Result<(), String> {
+    /// Makes the tables that are for such lines have exactly the lines that are wanted, and Postfix know it.
+    pub fn set(&mut self, fate: &Fate, steps: &mut Steps) -> Result<(), String> {
         self.right = Default::default();
-        for table in line.fate.tables() {
+        for table in fate.tables() {
             self.mail.write(*table, &self.text(*table))?;
             steps("mail: one table");
         }
         // postdrop(1) reads the names at each message; a Postfix that does not run reads all when it starts. Old daemons
         // see that their master went on without them, finish their message or session and end.
         match &self.postfix {
-            Some(postfix) if line.fate != Fate::Refused && postfix.run(Program::Postfix, &["status"], "")?.0 => {
+            Some(postfix) if *fate != Fate::Refused && postfix.run(Program::Postfix, &["status"], "")?.0 => {
                 postfix.must(Program::Postfix, &["reload"], "").map(drop)
             }
             _ => Ok(()),

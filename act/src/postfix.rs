@@ -153,7 +153,7 @@ impl Postfix {
             Table::Local => Ok(()),
             Table::Sasl => self.doors()?.1.first().map_or(Ok(()), |why| Err(why.clone())),
             Table::Refused => {
-                let reachable = crate::actor::reachable(&path, "postdrop of a tenant");
+                let reachable = sys::dir::reachable(&path, "postdrop of a tenant");
                 reachable.map_err(|e| format!("{}: {e}", path.display()))
             }
         }

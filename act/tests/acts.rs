@@ -240,3 +240,38 @@ fn what_no_restriction_wants_is_reported_and_left_as_it_is() {
     assert!(strays.len() == 2 && strays.iter().any(|s| s.contains("nginx/other.test")), "{strays:?}");
     assert!(node.gate().join("nginx/other.test").exists());
 }
+
+#[test]
+fn an_order_that_failed_and_cannot_be_taken_back_yet_is_wanted_no_more_by_any_other_order() {
+    let node = Node::new();
+    let mut actor = node.open();
+    let both = site("blog.test", vec![GateKey::Nginx("blog.test".into()), GateKey::Nginx("www.blog.test".into())]);
+    // In the way of one flag, and not to be taken away either: the other flag goes, this one is tried again.
+    let way = node.gate().join("nginx/www.blog.test");
+    std::fs::create_dir_all(&way).unwrap();
+    let (older, other) = (restriction(1, 0, close("blog.test")), restriction(2, 60, close("blog.test")));
+    let why = failed(actor.handle(impose(1, &alice(), &older, &[both]))).to_string();
+    assert!(why.contains("not yet taken back"), "{why}");
+    assert_eq!(page_of(&node, "blog.test"), None);
+    assert_eq!(in_force(&mut actor), []);
+    // What failed is the older one, and yet neither its page nor its flag comes back with another order.
+    let right = |node: &Node| page_of(node, "blog.test").is_some_and(|page| page.contains(&number(2).to_string()));
+    done(actor.handle(impose(2, &alice(), &other, &[blog()])));
+    assert!(right(&node));
+    let why = failed(actor.handle(impose(3, &alice(), &older, &[blog()]))).to_string();
+    assert!(why.contains("being taken back"), "{why}");
+    // Nor after a restart, which takes it back no better.
+    drop(actor);
+    let mut actor = node.open();
+    assert_eq!(in_force(&mut actor).iter().map(|row| row.0).collect::<Vec<_>>(), [other.id]);
+    done(actor.handle(impose(4, &alice(), &other, &[blog()])));
+    assert!(right(&node));
+    done(actor.handle(lift(5, &alice(), &other, false)));
+    assert_eq!(page_of(&node, "blog.test"), None, "the order that failed is still obeyed");
+    // As soon as it can be, it is taken back, and may come again.
+    std::fs::remove_dir(&way).unwrap();
+    node.pass_time(60);
+    actor.tick();
+    done(actor.handle(impose(6, &alice(), &older, &[blog()])));
+    assert!(page_of(&node, "blog.test").unwrap().contains(&number(1).to_string()));
+}

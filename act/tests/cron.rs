@@ -340,6 +340,16 @@ fn kept_off_for_good_the_line_can_still_be_given_back() {
     drop(actor);
     done(node.open().handle(lift(3, &tenant(), &one, false)));
     assert!(facts(&table(&node)) == before);
+    // After a month of being kept off it is forgotten how, and that is said.
+    let mut actor = node.open();
+    let again = off_line(2, text.as_bytes());
+    done(actor.handle(impose(4, &tenant(), &again, &[])));
+    done(actor.handle(lift(5, &tenant(), &again, true)));
+    actor.tick();
+    node.pass_time(30 * 86_400);
+    actor.tick();
+    let what = done(actor.handle(lift(6, &tenant(), &again, false)));
+    assert!(what.contains("what was kept of it (0 files) was deleted at"), "{what}");
 }
 
 #[test]

@@ -409,7 +409,15 @@ fn files_lifted_for_good_are_kept_a_month_by_both_clocks_and_can_come_back_until
     let mut actor = node.open();
     actor.tick();
     assert!(shelf(&node).is_empty());
-    assert!(done(actor.handle(lift(32, &alice(), &b, false))).contains("was not in force"));
+    let day = node.clock.0.lock().unwrap().0.to_string();
+    for intent in [32, 33] {
+        let what = done(actor.handle(lift(intent, &alice(), &b, false)));
+        assert!(what.contains("(1 files) was deleted at") && what.contains(&day), "{what}");
+        drop(actor);
+        actor = node.open();
+    }
+    // Of what never was nothing of the kind is said.
+    assert!(done(actor.handle(lift(34, &alice(), &aside(9, vec![], 0), false))).contains("nothing of it is kept here"));
     assert!(!home.join("b").exists());
     std::fs::write(home.join("b"), "b").unwrap();
     assert_eq!(snapshot(&home).len(), before.len());

@@ -14,6 +14,7 @@ pub mod network;
 pub mod notice;
 pub mod order;
 pub mod packet;
+pub mod pairs;
 pub mod restriction;
 pub mod signal;
 pub mod verification;
@@ -21,7 +22,7 @@ pub mod verification;
 pub use event::{Event, Fact, Mode, PolicyHash, Stage, Trouble};
 pub use evidence::{Body, BodyKind, Evidence, FactKey, FactValue};
 pub use inventory::{AccountEntry, Contact, GateKey, Language, ProbeTarget, Role, Site, Unclear};
-pub use moment::{Moment, Span};
+pub use moment::{Moment, Span, Stamp};
 pub use name::{
     AccountName, AccountRef, Domain, FilePath, Hash, MailUser, NameError, NoticeId, Number, QueueId, RestrictionId,
 };

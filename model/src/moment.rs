@@ -8,6 +8,8 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::Hash;
+
 /// Microseconds since 1970-01-01 00:00 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -105,6 +107,29 @@ impl fmt::Display for Moment {
     }
 }
 
+/// A time that no wall clock turns back: seconds that certainly passed since the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Which boot.
+    pub boot: Hash,
+    /// Seconds since that boot.
+    pub uptime: u64,
+    /// Seconds since the first one; time with the power off does not count.
+    pub passed: u64,
+}
+
+impl Stamp {
+    /// The time now, when `last` was before it.
+    pub fn after(last: Option<Stamp>, (boot, uptime): (Hash, u64)) -> Stamp {
+        let passed = match last {
+            Some(last) if last.boot == boot => last.passed + uptime.saturating_sub(last.uptime),
+            Some(last) => last.passed + uptime,
+            None => 0,
+        };
+        Stamp { boot, uptime, passed }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +146,13 @@ mod tests {
     fn arithmetic_at_the_ends_never_wraps() {
         assert_eq!(Moment(i64::MAX) + Span::days(1), Moment(i64::MAX));
         assert_eq!(Moment(i64::MIN) - Span::days(1), Moment(i64::MIN));
+    }
+
+    #[test]
+    fn a_stamp_does_not_run_while_the_power_is_off_and_never_goes_back() {
+        let last = Stamp { boot: Hash::of(b"boot"), uptime: 150, passed: 50 };
+        let passed = |boot: &[u8], uptime| Stamp::after(Some(last), (Hash::of(boot), uptime)).passed;
+        assert_eq!((passed(b"boot", 160), passed(b"boot", 1), passed(b"next", 5)), (60, 50, 55));
+        assert_eq!(Stamp::after(None, (Hash::of(b"boot"), 160)).passed, 0);
     }
 }

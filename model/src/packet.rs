@@ -121,6 +121,18 @@ pub enum FromAct {
     Strays(Vec<String>),
 }
 
+impl FromAct {
+    /// The order that it answers, if it answers one.
+    pub fn intent(&self) -> Option<IntentId> {
+        match self {
+            FromAct::Done { intent, .. } | FromAct::Failed { intent, .. } | FromAct::Would { intent, .. } => {
+                Some(*intent)
+            }
+            FromAct::InForce { .. } | FromAct::ListEnd | FromAct::Strays(_) => None,
+        }
+    }
+}
+
 /// The place in a log up to which it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {

@@ -263,6 +263,26 @@ pub fn give(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
     Ok(fchown(&held, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
 }
 
+/// Whether everybody can reach a file or folder: what its reader cannot reach has no effect, although it is there (a
+/// flag that the web server's worker cannot stat closes nothing).
+///
+/// Errors: a link on the way, a folder without `x` or a file without `r` for others, with the next step.
+pub fn reachable(path: &Path, reader: &str) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if path.canonicalize()? != path {
+        return refuse(format!("{} leads through a link; write the path without it", path.display()));
+    }
+    for place in path.ancestors() {
+        let meta = std::fs::metadata(place)?;
+        let (needs, word) = if meta.is_dir() { (0o001, "x") } else { (0o004, "r") };
+        if meta.permissions().mode() & needs == 0 {
+            return refuse(format!("{reader} cannot pass {}; chmod o+{word} it", place.display()));
+        }
+    }
+    Ok(())
+}
+
 /// A relative path of plain components, or an error that says what is wrong with it.
 pub(crate) fn checked(name: &[u8]) -> io::Result<&[u8]> {
     let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part != UNFINISHED.as_bytes() && part.len() <= 255;
@@ -397,6 +417,32 @@ mod tests {
         let naive = std::fs::OpenOptions::new().append(true).open(path.path().join("journal"));
         naive.unwrap().write_all(b"x").unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"rootx", "the twin has no power");
+    }
+
+    #[test]
+    fn what_everybody_can_reach_has_no_closed_folder_and_no_link_on_its_way() {
+        let (path, dir) = folder();
+        let root = path.path().canonicalize().unwrap();
+        let close = |name: &str, mode| {
+            std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        };
+        dir.make_dirs("a/b", 0o711).unwrap();
+        dir.replace("a/b/file", b"", 0o644).unwrap();
+        close("", 0o711);
+        symlink(root.join("a"), root.join("way")).unwrap();
+        let why = |name: &str| reachable(&root.join(name), "the reader").map_err(|e| e.to_string());
+        assert_eq!(why("a/b/file"), Ok(()));
+        assert!(why("way/b/file").unwrap_err().contains("without it"));
+        for (name, open, mode, said) in
+            [("a/b/file", 0o644, 0o600, "chmod o+r"), ("a", 0o711, 0o700, "chmod o+x"), ("", 0o711, 0o700, "chmod o+x")]
+        {
+            close(name, mode);
+            let text = why("a/b/file").unwrap_err();
+            assert!(text.starts_with("the reader cannot pass") && text.contains(said), "{text}");
+            // The naive twin opens it itself, and is not everybody.
+            assert!(File::open(root.join("a/b/file")).is_ok(), "the twin has no power");
+            close(name, open);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Everything that talks to the kernel: sockets between roles, folders and files by descriptor, processes, programs,
-//! cgroups, clocks.
+//! Everything that talks to the kernel: sockets between roles, folders and files by descriptor, logs, processes,
+//! programs, cgroups, clocks.
 //!
 //! The only crate in which `unsafe` may stand; each such block says why it is sound. Knows nothing of incidents
 //! or restrictions: bytes, descriptors and process ids in, facts out.
@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod dir;
 pub mod file;
+pub mod log;
 pub mod process;
 pub mod program;
 pub mod sandbox;
