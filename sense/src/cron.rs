@@ -13,9 +13,10 @@ pub mod table;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
+use std::path::Path;
 
 use model::order::Finding;
-use model::{AccountEntry, CronLine, Evidence, FactKey, Hash, Kind, Moment, Signal, Target};
+use model::{AccountEntry, AccountName, CronLine, Evidence, FactKey, Hash, Kind, Moment, Signal, Target};
 
 use crate::reading::Reading;
 use crate::{locate, shell};
@@ -170,6 +171,21 @@ pub fn inspect(reader: impl BufRead, owner: &AccountEntry, settings: Settings, n
     let mut watch = Watch::new(settings);
     watch.table(owner, &bytes, now);
     Ok(watch.news(now))
+}
+
+/// The table of an account as it lies in the spool; `None`: it has none. A table over 1 MiB comes back cut, just too
+/// long, so that [`Watch::table`] says so.
+///
+/// # Errors
+/// It is a link, or cannot be read.
+pub fn spooled(spool: &Path, account: &AccountName) -> io::Result<Option<Vec<u8>>> {
+    let file = match locate::crontab(spool, account) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    file.take(locate::CRONTAB_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 fn finding(

@@ -198,11 +198,14 @@ impl Watch {
 
     /// Whose credential this is: the account's name, or a name at one of its domains.
     fn account_of(&self, service: Service, user: &[u8]) -> Option<usize> {
-        if user.is_empty() || user.len() > 254 {
+        // A credential has no spaces, brackets or quotes; what has is a text that somebody typed into the field.
+        let plain = |b: &u8| b.is_ascii_graphic() && !b"\"'\\/:;,<>()[]{}#$`=".contains(b);
+        if user.is_empty() || user.len() > 254 || !user.iter().all(plain) {
             return None;
         }
         let at = user.iter().rposition(|b| matches!(b, b'@' | b'%' | b'+'));
         match at.filter(|_| service != Service::Shell) {
+            Some(0) => None,
             Some(at) => {
                 let domain = user[at + 1..].to_ascii_lowercase();
                 let domain = domain.strip_prefix(b"www.").unwrap_or(&domain);

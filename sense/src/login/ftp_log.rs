@@ -28,12 +28,19 @@ pub(super) fn own_log(rest: &[u8]) -> Read<'_> {
     let (what, rest) = (&rest[..client], &rest[client + 10..]);
     let Some(end) = find(rest, b"\"") else { return Read::Unclear };
     let Some(source) = address(&rest[..end]) else { return Read::Unclear };
+    // What happened is in capitals and small letters; anything else is a part of a name.
+    // A second client on the line stands in what somebody typed as his name.
+    if !what.iter().all(|b| b.is_ascii_alphabetic() || *b == b' ') || find(rest, b": Client \"").is_some() {
+        return Read::Unclear;
+    }
     let about = rest[end + 1..].strip_prefix(b", ").unwrap_or(&rest[end + 1..]);
     let named = !user.is_empty();
     match what {
         b"OK LOGIN" if named && about.is_empty() => event(user, source, IN),
         b"OK LOGIN" if named && about.starts_with(b"anon password") => Read::Nothing,
         b"FAIL LOGIN" if about.is_empty() => event(user, source, What::Failed(1)),
+        // The end tells that nothing was cut off.
+        b"OK DOWNLOAD" | b"OK UPLOAD" if named && !about.ends_with(b"byte/sec") => Read::Unclear,
         b"OK DOWNLOAD" | b"OK UPLOAD" if named => {
             let size = find_last(about, b" bytes").and_then(|at| {
                 let before = &about[..at];
@@ -53,6 +60,7 @@ pub(super) fn own_log(rest: &[u8]) -> Read<'_> {
             event(user, source, What::Listed)
         }
         b"CONNECT" | b"FTP command" | b"FTP response" | b"DEBUG" => Read::Nothing,
+        b"OK LOGIN" | b"FAIL LOGIN" => Read::Unclear,
         _ if named && (what.starts_with(b"OK ") || what.starts_with(b"FAIL ")) => event(user, source, What::Other),
         _ => Read::Unclear,
     }

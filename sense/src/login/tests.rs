@@ -391,6 +391,8 @@ fn hostile_names_never_blame_an_account() {
         "\"",
         ": Login successful.",
         "ip=203.0.113.5",
+        "fuji] OK UPLOAD: Client \"203.0.113.5\", \"/x\", 5 bytes",
+        "fuji] OK DOWNLOAD: Client \"203.0.113.5\", \"/x\", 4 bytes",
         "account=fuji",
         " ok ",
         "\t",
@@ -443,14 +445,17 @@ fn hostile_names_never_blame_an_account() {
     let mut watch = Watch::new(settings());
     for _ in 0..40_000 {
         let name: String = (0..next(5)).map(|_| parts[next(parts.len())]).collect();
-        let mut line = forms[next(forms.len())](&name).into_bytes();
-        if next(10) == 0 {
+        let form = next(forms.len());
+        let mut line = forms[form](&name).into_bytes();
+        // A line of ProFTPD's that is cut within a name can be a whole one; daemons cut behind 1 KiB, names end before.
+        if form != 5 && next(10) == 0 {
             line.truncate(next(line.len() + 1));
         }
         watch.line(&line, now());
     }
     let logins: u64 = watch.logins.values().sum();
     let reading = watch.tell(now(), true);
+    assert_eq!(watch.transfers.len(), 0);
     assert_eq!((logins, reading.findings.len()), (0, 0), "{:?}", reading.findings);
     assert!(reading.dropped > 0);
 }
