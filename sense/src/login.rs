@@ -28,7 +28,7 @@ pub use crate::mail::Trust;
 use crate::mail::stamp::Stamps;
 use crate::reading::Reading;
 use event::{Event, Read, What, find};
-use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, Transfer, mark};
+use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, Transfer, Tried, mark};
 
 /// Findings that are held until they are told.
 const FINDINGS_MAX: usize = 10_000;
@@ -91,7 +91,8 @@ pub struct Watch {
     logins: HashMap<(usize, Service), u64>,
     unfamiliar: BTreeSet<(usize, Service)>,
     found: HashMap<About, (bool, Finding)>,
-    told_attacks: BTreeSet<(Service, Network, u32)>,
+    told_attacks: judge::Told,
+    tried: Bounded<(Service, u64), Tried>,
     sources: BTreeSet<IpAddr>,
     lines: u64,
     dropped: u64,
@@ -125,6 +126,7 @@ impl Watch {
             unfamiliar: BTreeSet::new(),
             found: HashMap::new(),
             told_attacks: BTreeSet::new(),
+            tried: Bounded::new(ENTRIES_MAX),
             sources: BTreeSet::new(),
             lines: 0,
             dropped: 0,
@@ -248,9 +250,10 @@ impl Watch {
         let origin = self.origin(service, from, at);
         origin.run.add(times, at);
         judge::count_name(origin, name, account.is_none());
-        if judge::is_attack(origin) && origin.attack.as_ref().is_none_or(|(_, run)| run.count <= origin.run.count) {
-            origin.attack = Some((origin.names.len(), origin.run.clone()));
+        if judge::is_attack(origin) && origin.attack.as_ref().is_none_or(|run| run.count <= origin.run.count) {
+            origin.attack = Some(origin.run.clone());
         }
+        judge::count_try(self.tried.entry((service, name)), from, times, at);
         if let Some(account) = account {
             let credential = self.credentials.entry((service, account, name));
             credential.run.add(times, at);
@@ -267,7 +270,7 @@ impl Watch {
         }
         judge::count_name(origin, name, account.is_none());
         if judge::is_attack(origin) {
-            origin.attack = Some((origin.names.len(), origin.run.clone()));
+            origin.attack = Some(origin.run.clone());
         }
     }
 
@@ -394,7 +397,7 @@ impl Watch {
             }
         }
         findings.sort_by_key(|(about, _)| *about);
-        let attacks = judge::attacks(&self.origins, &self.settings.own, &mut self.told_attacks);
+        let attacks = judge::attacks(&self.origins, &self.tried, &self.settings.own, &mut self.told_attacks);
         Reading {
             findings: findings.into_iter().map(|(_, finding)| finding).collect(),
             attacks,

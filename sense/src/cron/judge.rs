@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | text from elsewhere runs: pipe, substitution, variable, saved and started; a shell is given to another machine | `CronDownload` | always, but for | https to a named host once a week or less, or an own domain |
 //! | decoded text runs (base64, hex, `rev`, alphabets turned, `eval(base64_decode(…))`) | `CronDecode` | always | |
-//! | starts a file in an upload folder, below `.well-known`, in a data or temporary folder, under a name of the kernel's or a daemon's, or hidden | `CronFromUploads` | in memory, hidden, or once an hour and more | else |
+//! | starts a file in an upload folder (`uploads`: always), below `.well-known`, in a data or temporary folder, under a name of the kernel's or a daemon's, or hidden | `CronFromUploads` | in memory, hidden, or once an hour and more | else |
 //! | the same, hidden folder of the home without a disguise | | | once an hour and more, in folders for data |
 //! | sets the crontab from a text, a download or a hidden file | `CronReinstalls` | always | from a filter, once an hour and more |
 //! | writes a page or program of a site from a hidden, temporary, disguised or decoded source | `CronReinstalls` | once an hour and more (download: once a day) | else |
@@ -200,13 +200,15 @@ impl Line<'_> {
             Place::Temp { memory: false } if has_hidden_part(file) => Some(Strength::Conclusive),
             Place::Temp { memory: false } => Some(by_often),
             Place::Uploads if hidden_file || has_hidden_part(file) => Some(Strength::Conclusive),
-            Place::Uploads => Some(by_often),
+            Place::Uploads if file.windows(9).any(|part| part == b"/uploads/") => Some(Strength::Conclusive),
+            // Some programs are shipped in a folder of such a name.
+            Place::Uploads => Some(Strength::Suspicious),
             _ if sourced => None,
             Place::Hidden if in_root && (hidden_file || self.is_data_folder(file) || daemon) => {
                 Some(Strength::Conclusive)
             }
             Place::Hidden if in_root => Some(Strength::Suspicious),
-            Place::Hidden if daemon || hidden_file || is_system_tool(name) || no_name(file) => {
+            Place::Hidden if daemon || hidden_file || is_system_tool(name) || no_name(file) || hides_twice(file) => {
                 Some(Strength::Conclusive)
             }
             Place::Hidden if self.is_data_folder(file) => match (extension(name).is_empty(), often) {
@@ -218,6 +220,7 @@ impl Line<'_> {
             Place::Data if self.is_data_folder(file) => Some(by_often),
             Place::Tools if daemon => Some(Strength::Conclusive),
             Place::Home if posed => Some(Strength::Conclusive),
+            Place::Home if hidden_file && self.is_data_folder(file) => Some(Strength::Conclusive),
             Place::Home if hidden_file && often => Some(Strength::Suspicious),
             _ => None,
         }
@@ -345,6 +348,11 @@ impl Line<'_> {
             Host::Name(_) => !url.starts_with(b"https://") && says_self && self.job.at_least(HOURLY),
         }
     }
+}
+
+/// A hidden folder in a hidden folder.
+fn hides_twice(file: &[u8]) -> bool {
+    file.split(|b| *b == b'/').filter(|part| part.len() > 1 && part[0] == b'.').count() >= 2
 }
 
 /// Folders whose names are only dots or spaces.

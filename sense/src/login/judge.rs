@@ -4,12 +4,12 @@
 //! |---|---|---|---|
 //! | failures in a row for one name from one network, then the right password; the network was never seen with it | `GuessedLogin` | 20 and more, 10 s or less apart | 12 and more of that pace; for ssh 20 and more of any pace |
 //! | 10 and more failures, half of them names of nobody, then a name that is right | `GuessedLogin` | always | |
-//! | failures for one name from 10 and more networks, 30 in all, 30 s or less apart, then right from one of them | `GuessedLogin` | | always |
+//! | 30 failures for one name, at most a tenth of them from the network that is then right | `GuessedLogin` | 10 s or less apart | 30 s or less |
 //! | after 10 failures and a login: within an hour another network, by another method or key | `GuessedLogin` | always | |
 //! | a file fetched and put back larger within 10 s, by the same address | `RewritingLogin` | three files by the same amount | the same where this address moved other files a day before; five files by any amount |
 //! | a login by night that only lists, from a network that was never seen before, at most three times | `NewPlace` | never | FTP; ssh where others were seen and neither key nor provider is known |
 //! | panel: another country, an unknown device and no second factor | `NewPlace` | never | always |
-//! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 10 s of one another | `LoginGuessing` | never | as long as nobody got in from there |
+//! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 10 s of one another; one name from 20 and more networks, 30 failures, a minute or less apart | `LoginGuessing` | never | as long as nobody got in from there |
 //!
 //! Not seen as anything: old passwords in a mail program (one name, half a minute apart), telephones that close idle
 //! connections or change addresses, connections that try no password, keys offered one after the other, networks from
@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use model::order::Finding;
 use model::{Evidence, FactKey, Hash, Kind, Login as Blocked, Moment, Signal, Span, Strength, Target};
 
-use super::state::{Bounded, Credential, FEW, Guess, Network, Origin, Run, Transfer, Visit, WINDOW};
+use super::state::{Bounded, Credential, FEW, Guess, Network, Origin, Run, Transfer, Tried, Visit, WINDOW, mark};
 use super::{Login, Service, Settings, Trust};
 use crate::reading::Attack;
 
@@ -82,6 +82,20 @@ pub(super) fn is_spray(origin: &Origin, at: Moment) -> bool {
         && origin.welcome.is_empty()
 }
 
+/// Takes in one more try of a name.
+pub(super) fn count_try(tried: &mut Tried, from: IpAddr, times: u32, at: Moment) {
+    if tried.run.last.is_some() && !tried.run.holds(at) {
+        tried.from.clear();
+    }
+    tried.run.add(times, at);
+    if tried.from.len() < FEW {
+        tried.from.entry(Network::of(from)).or_insert(from);
+    }
+    if tried.run.count >= 30 && tried.from.len() >= NAMES_MANY && tried.run.pace() <= 60 {
+        tried.attack = Some(tried.run.clone());
+    }
+}
+
 /// Whether a password that was right had been guessed.
 pub(super) fn guessed(service: Service, run: &Run, all: &Run, sprayed: bool, at: Moment) -> Option<Strength> {
     let fast = run.pace() <= FAST_SECS;
@@ -97,7 +111,8 @@ pub(super) fn guessed(service: Service, run: &Run, all: &Run, sprayed: bool, at:
         count if count >= GUESSES_MIN && service == Service::Shell => Some(Strength::Suspicious),
         count => {
             let spread = all.count >= 30 && all.pace() <= 30 && all.count >= count.saturating_mul(10);
-            (spread && all.holds(at)).then_some(Strength::Suspicious)
+            let strength = if all.pace() <= FAST_SECS { Strength::Conclusive } else { Strength::Suspicious };
+            (spread && all.holds(at)).then_some(strength)
         }
     }
 }
@@ -186,35 +201,49 @@ pub(super) fn new_place<'a>(
     credential.visits.iter().filter(odd).max_by_key(|(network, v)| (v.first, **network)).map(|(n, v)| (*n, v))
 }
 
-/// Attacks that are new or have doubled since they were told.
+/// What was told of attacks: service, network or name as a number, how large.
+pub(super) type Told = BTreeSet<(Service, u64, u32)>;
+
+/// Attacks that are new or have doubled since they were told, by service and source.
 pub(super) fn attacks(
     origins: &Bounded<(Service, Network), Origin>,
+    tried: &Bounded<(Service, u64), Tried>,
     own: &[IpAddr],
-    told: &mut BTreeSet<(Service, Network, u32)>,
+    told: &mut Told,
 ) -> Vec<Attack> {
-    let mut found: Vec<_> = origins
-        .iter()
-        .filter(|(_, origin)| origin.welcome.is_empty())
-        .filter_map(|(key, origin)| Some((key, origin, origin.attack.as_ref()?)))
-        .filter(|((service, network), _, (_, run))| told.insert((*service, *network, run.count.max(1).ilog2())))
-        .collect();
+    let mut found: Vec<(Service, Vec<IpAddr>, Run)> = Vec::new();
+    let mut fresh = |service, who, run: &Run| told.insert((service, who, run.count.max(1).ilog2()));
+    let unwelcome = |key: &(Service, Network)| origins.get(key).is_none_or(|origin| origin.welcome.is_empty());
+    let outside = |a: &IpAddr| !own.contains(a) && !a.is_loopback() && !a.is_unspecified();
+    for ((service, network), origin) in origins.iter().filter(|(key, _)| unwelcome(key)) {
+        let Some(run) = &origin.attack else { continue };
+        if fresh(*service, mark(network.0.to_string().as_bytes()), run) {
+            found.push((*service, origin.addresses.iter().copied().collect(), run.clone()));
+        }
+    }
+    for ((service, name), tried) in tried.iter() {
+        let Some(run) = &tried.attack else { continue };
+        if fresh(*service, *name, run) {
+            let from = tried.from.iter().filter(|(network, _)| unwelcome(&(*service, **network)));
+            found.push((*service, from.map(|(_, address)| *address).collect(), run.clone()));
+        }
+    }
     while told.len() > super::ENTRIES_MAX {
         told.pop_first();
     }
-    found.sort_by_key(|(key, ..)| **key);
-    let attack = |((service, _), origin, (names, run)): &(&(Service, Network), &Origin, &(usize, Run))| {
-        let outside = |a: &&IpAddr| !own.contains(a) && !a.is_loopback() && !a.is_unspecified();
-        let mut sources: Vec<IpAddr> = origin.addresses.iter().filter(outside).copied().collect();
+    let attack = |(service, mut sources, run): (Service, Vec<IpAddr>, Run)| {
+        sources.retain(outside);
         sources.sort();
         sources.truncate(64);
         let mut evidence = Evidence::default();
         evidence.text(FactKey::Service, service.word()).number(FactKey::Failures, i64::from(run.count));
-        evidence.number(FactKey::Refused, *names as i64);
         span(&mut evidence, run.first, run.last);
         evidence.text(FactKey::Addresses, words(&sources));
         Attack { kind: Kind::LoginGuessing, strength: Strength::Suspicious, sources, evidence }
     };
-    found.iter().map(attack).filter(|attack| !attack.sources.is_empty()).collect()
+    let mut attacks: Vec<Attack> = found.into_iter().map(attack).filter(|attack| !attack.sources.is_empty()).collect();
+    attacks.sort_by(|a, b| a.sources.cmp(&b.sources));
+    attacks
 }
 
 fn span(evidence: &mut Evidence, from: Option<Moment>, to: Option<Moment>) {

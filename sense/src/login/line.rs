@@ -22,7 +22,9 @@ pub(super) struct Seen<'a> {
 pub(super) fn read<'a>(line: &'a [u8], stamps: &mut Stamps, now: Moment) -> Option<Seen<'a>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some((at, hour, rest)) = stamps.ctime(line, now) {
-        return Some(Seen { at, hour: Some(hour), read: ftp_log::own_log(rest) });
+        // In brackets it is a web server's error log.
+        let read = if line[0] == b'[' { Read::Nothing } else { ftp_log::own_log(rest) };
+        return Some(Seen { at, hour: Some(hour), read });
     }
     if let Some((at, rest)) = stamps.read(line, now) {
         let written = line.get(7..9).filter(|_| line[0].is_ascii_alphabetic()).and_then(number);
@@ -31,10 +33,26 @@ pub(super) fn read<'a>(line: &'a [u8], stamps: &mut Stamps, now: Moment) -> Opti
     if let Some((at, hour, rest)) = stamps.spaced(line, now) {
         return Some(Seen { at, hour: Some(hour), read: message(rest) });
     }
+    if let Some((at, hour)) = named_time(line, stamps, now) {
+        return Some(Seen { at, hour, read: pairs::read(line) });
+    }
     match pairs::read(line) {
         Read::Nothing => None,
         read => Some(Seen { at: now, hour: None, read }),
     }
+}
+
+/// `time="…"` at the beginning of a line of pairs.
+fn named_time(line: &[u8], stamps: &mut Stamps, now: Moment) -> Option<(Moment, Option<u8>)> {
+    let keys = [&b"time="[..], b"ts=", b"date=", b"timestamp=", b"at="];
+    let value = keys.iter().find_map(|key| line.strip_prefix(*key))?;
+    let value = match value.strip_prefix(b"\"") {
+        Some(inside) => inside.split(|b| *b == b'"').next()?,
+        None => value.split(|b| *b == b' ').next()?,
+    };
+    let value = [value.get(..value.len().min(40))?, b" "].concat();
+    let plain = stamps.read(&value, now).map(|(at, _)| (at, None));
+    plain.or_else(|| stamps.spaced(&value, now).map(|(at, hour, _)| (at, Some(hour))))
 }
 
 /// `host tag[pid]: text`, or words and pairs.

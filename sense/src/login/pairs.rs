@@ -5,15 +5,16 @@
 use super::event::{Event, Read, Service, What, address_and_port};
 
 const ADDRESS: &[&str] = &["ip", "rip", "src", "source", "client", "addr", "address", "remote", "rhost", "remote_ip"];
-const USER: &[&str] = &["account", "user", "login", "username", "uid", "name"];
-const RESULT: &[&str] = &["ev", "event", "result", "status", "outcome", "res"];
+const USER: &[&str] = &["account", "user", "login", "username"];
+const EVENT: &[&str] = &["ev", "event", "action", "type"];
+const RESULT: &[&str] = &["result", "status", "outcome", "res"];
 const OK: &[&str] = &["ok", "success", "succeeded", "successful", "accepted", "accept", "granted", "pass"];
 const FAILED: &[&str] =
     &["fail", "failed", "failure", "denied", "error", "rejected", "bad", "invalid", "wrong", "refused"];
 
 /// Reads words and pairs.
 pub(super) fn read(text: &[u8]) -> Read<'_> {
-    let mut found: [Option<&[u8]>; 8] = [None; 8];
+    let mut found: [Option<&[u8]>; 9] = [None; 9];
     let (mut ok, mut failed, mut pairs) = (false, false, 0);
     let mut service = None;
     let mut login = false;
@@ -23,8 +24,10 @@ pub(super) fn read(text: &[u8]) -> Read<'_> {
                 pairs += 1;
                 let slot = match key {
                     _ if is(key, ADDRESS) => 0,
-                    _ if is(key, USER) => 1,
-                    _ if is(key, RESULT) => 2,
+                    // `login=ok` is no name.
+                    _ if is(key, USER) && !is(value, OK) && !is(value, FAILED) => 1,
+                    _ if is(key, RESULT) || is(key, USER) => 2,
+                    _ if is(key, EVENT) => 8,
                     _ if is(key, &["country", "cc", "geo"]) => 3,
                     _ if is(key, &["device", "fingerprint", "key", "device_id"]) => 4,
                     _ if is(key, &["mfa", "2fa", "otp", "factor"]) => 5,
@@ -35,7 +38,7 @@ pub(super) fn read(text: &[u8]) -> Read<'_> {
                 if found[slot].replace(value).is_some() {
                     return Read::Unclear;
                 }
-                if slot != 2 && slot != 7 {
+                if !matches!(slot, 2 | 7 | 8) {
                     continue;
                 }
                 value
@@ -54,7 +57,7 @@ pub(super) fn read(text: &[u8]) -> Read<'_> {
         };
         service = service.or(named);
     }
-    let [source, user, _, country, device, mfa, method, _] = found;
+    let [source, user, _, country, device, mfa, method, ..] = found;
     let Some(source) = source.filter(|_| pairs > 0) else { return Read::Nothing };
     let Some(source) = address_and_port(source) else { return Read::Unclear };
     let no = |value: &[u8]| value.is_empty() || is(value, &["none", "no", "off", "0", "false", "-"]);

@@ -130,8 +130,18 @@ pub(super) struct Origin {
     pub strangers: HashSet<u64>,
     /// Accounts that got in.
     pub welcome: HashSet<usize>,
-    /// The largest run that was an attack: names, and the run.
-    pub attack: Option<(usize, Run)>,
+    /// The largest run that was an attack.
+    pub attack: Option<Run>,
+}
+
+/// One name, whoever tries it.
+#[derive(Default)]
+pub(super) struct Tried {
+    pub run: Run,
+    /// Where it was tried from in the run, one address a network, at most [`FEW`].
+    pub from: HashMap<Network, IpAddr>,
+    /// The largest run that was an attack.
+    pub attack: Option<Run>,
 }
 
 /// One credential from one network.

@@ -180,11 +180,14 @@ pub(crate) fn runs_fetched(text: &[u8], input: Taint) -> Taint {
     let mut found = Taint::default();
     for (word, evaluates) in EVALUATE.iter().map(|w| (w, true)).chain(COMMAND.iter().map(|w| (w, false))) {
         for inside in calls(text, word.as_bytes(), evaluates) {
-            if matches!(*word, "include" | "require") && !has(inside, &["://", "data:"]) && !inside.starts_with(b"$") {
+            let loads = matches!(*word, "include" | "require");
+            // What is loaded stands in the brackets; `require('https').get('https://…')` loads a part of Node.
+            let inside = if loads { inside.split(|b| *b == b')').next().unwrap_or_default() } else { inside };
+            if loads && !has(inside, &["://", "data:"]) && !inside.starts_with(b"$") {
                 continue;
             }
             found = found.or(kind(inside));
-            found.fetched |= matches!(*word, "include" | "require") && has(inside, &["http://", "https://", "ftp://"]);
+            found.fetched |= loads && has(inside, &["http://", "https://", "ftp://"]);
             if input.any() && stdin(inside) {
                 found = found.or(input);
             }
@@ -214,6 +217,14 @@ pub(crate) fn writes(text: &[u8]) -> Vec<(Vec<u8>, Taint)> {
     let quoted = text.split(|b| matches!(b, b'"' | b'\'')).skip(1).step_by(2);
     let files = quoted.filter(|part| part.contains(&b'.') && !part.contains(&b':') && part.len() < 4096);
     files.take(8).map(|file| (file.to_vec(), taint)).collect()
+}
+
+/// Addresses that stand in a text, at most eight.
+pub(crate) fn urls(text: &[u8]) -> Vec<Vec<u8>> {
+    let text = &text[..text.len().min(TEXT_MAX)];
+    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b')' | b';' | b'<' | b'>');
+    let words = text.split(ends).filter(|word| crate::process::word::contains(word, b"://"));
+    words.take(8).map(<[u8]>::to_vec).collect()
 }
 
 /// What stands behind each call of `word`: up to the end of its statement, at most 4 KiB and 16 calls.
@@ -248,7 +259,7 @@ fn assigned<'a>(text: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]
     let values = starts.filter_map(move |(at, _)| {
         let before = text[..at].last().copied().unwrap_or(b' ');
         let rest = text[at + name.len()..].trim_ascii_start().strip_prefix(b"=")?;
-        let whole = !(before.is_ascii_alphanumeric() || before == b'_') && !rest.starts_with(b"=");
+        let whole = !(before.is_ascii_alphanumeric() || before == b'_' || rest.starts_with(b"="));
         let rest = &rest[..rest.len().min(4096)];
         whole.then(|| &rest[..rest.iter().position(|b| matches!(b, b';' | b'\n')).unwrap_or(rest.len())])
     });

@@ -38,7 +38,7 @@ fn number(host: &str) -> Option<IpAddr> {
     };
     let parts: Vec<u32> = host.split('.').map(part).collect::<Option<_>>()?;
     let (last, first) = parts.split_last()?;
-    let high = first.iter().try_fold(0u32, |sum, part| (*part < 256).then(|| sum << 8 | *part))?;
+    let high = first.iter().try_fold(0u32, |sum, part| (*part < 256).then_some(sum << 8 | *part))?;
     let room = 32 - 8 * u32::try_from(first.len()).ok().filter(|n| *n < 4)?;
     let high = if room == 32 { 0 } else { high << room };
     (room == 32 || *last < 1 << room).then(|| Ipv4Addr::from_bits(high | last).into())
