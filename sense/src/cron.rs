@@ -11,12 +11,15 @@ pub mod judge;
 pub mod table;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
 use model::order::Finding;
 use model::{AccountEntry, AccountName, CronLine, Evidence, FactKey, Hash, Kind, Moment, Signal, Target};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use crate::reading::Reading;
 use crate::{locate, shell};
@@ -171,6 +174,51 @@ pub fn inspect(reader: impl BufRead, owner: &AccountEntry, settings: Settings, n
     let mut watch = Watch::new(settings);
     watch.table(owner, &bytes, now);
     Ok(watch.news(now))
+}
+
+/// Reads one recorded file of `cron.d`, or `/etc/crontab`.
+///
+/// # Errors
+/// What the input says.
+pub fn inspect_system(
+    reader: impl BufRead,
+    accounts: &[AccountEntry],
+    settings: Settings,
+    now: Moment,
+) -> io::Result<Reading> {
+    let mut bytes = Vec::new();
+    reader.take(locate::CRONTAB_MAX + 1).read_to_end(&mut bytes)?;
+    let mut watch = Watch::new(settings);
+    watch.system(accounts, b"recorded", &bytes, now);
+    Ok(watch.news(now))
+}
+
+/// The jobs of at(1) that wait in this folder (Debian: `/var/spool/cron/atjobs`), each with the uid of its file, which
+/// the set-uid at(1) gave it; at most 4,096. What cannot be read is left out, and counted.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn waiting(folder: &Path) -> io::Result<(Vec<(u32, Vec<u8>)>, u64)> {
+    let (mut jobs, mut missed) = (Vec::new(), 0);
+    for file in std::fs::read_dir(folder)?.flatten().take(4096) {
+        let name = file.file_name();
+        // Names are the queue, the number, the minute (at's source, `at.c`); `=` marks one that runs.
+        if !name.as_encoded_bytes().first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'=') {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(opened) = rustix::fs::openat(CWD, file.path(), flags, Mode::empty()) else {
+            missed += 1;
+            continue;
+        };
+        let Ok(stat) = rustix::fs::fstat(&opened) else { continue };
+        let mut bytes = Vec::new();
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            File::from(opened).take(1 << 16).read_to_end(&mut bytes)?;
+            jobs.push((stat.st_uid, bytes));
+        }
+    }
+    Ok((jobs, missed))
 }
 
 /// The table of an account as it lies in the spool; `None`: it has none. A table over 1 MiB comes back cut, just too

@@ -86,6 +86,7 @@ pub struct Watch {
     /// The names themselves, for the credentials that got in.
     names: Bounded<u64, Vec<u8>>,
     transfers: Bounded<(Service, usize, IpAddr), Transfer>,
+    rewritten: Bounded<(Service, usize), Transfer>,
     sessions: Bounded<u32, (Vec<u8>, Option<IpAddr>)>,
     spans: HashMap<Service, (Moment, Moment)>,
     logins: HashMap<(usize, Service), u64>,
@@ -120,6 +121,7 @@ impl Watch {
             credentials: Bounded::new(ENTRIES_MAX),
             names: Bounded::new(ENTRIES_MAX),
             transfers: Bounded::new(ENTRIES_MAX),
+            rewritten: Bounded::new(ENTRIES_MAX),
             sessions: Bounded::new(SESSIONS_MAX),
             spans: HashMap::new(),
             logins: HashMap::new(),
@@ -308,8 +310,7 @@ impl Watch {
         visit.address = Some(source);
         visit.run = state::Run::default();
         if !familiar && before.holds(at) && before.count >= judge::FOLLOWED_MIN {
-            let (network, method) = (Network::of(source), method.to_vec());
-            credential.guess = Some(Guess { at, network, address: source, method, run: before.clone() });
+            credential.guess = Some(Guess { at, address: source, method: method.to_vec(), run: before.clone() });
         }
         if let Some(strength) = guessed {
             let run = if before.count > 0 { before } else { elsewhere };
@@ -338,12 +339,20 @@ impl Watch {
             visit.moved = visit.moved.saturating_add(1);
         }
         let Some(account) = account else { return };
+        let path = mark(path);
         let transfer = self.transfers.entry((service, account, source));
-        if judge::moves(transfer, mark(path), size, put, at)
-            && let Some(strength) = judge::rewrites(transfer)
-        {
-            let finding = judge::rewriting_finding(&self.settings, service, account, source, transfer, strength, at);
-            let login = Login { service, account, name, source, at, night: false };
+        let Some(grown) = judge::moves(transfer, path, size, put, at) else { return };
+        let mut whole = judge::adds(transfer, path, grown, at).then(|| judge::rewrites(transfer)).flatten();
+        let mut moved = transfer;
+        if whole.is_none() {
+            // A stolen password is used from many addresses, a file or two from each.
+            moved = self.rewritten.entry((service, account));
+            whole = judge::adds(moved, path, grown, at).then(|| judge::rewrites(moved)).flatten();
+            whole = whole.filter(|strength| *strength == model::Strength::Conclusive);
+        }
+        if let Some(strength) = whole {
+            let finding = judge::rewriting_finding(&self.settings, service, account, source, moved, strength, at);
+            let login = Login { service, account, name: 0, source, at, night: false };
             self.keep(finding, login);
         }
     }

@@ -221,6 +221,7 @@ impl Line<'_> {
             Place::Tools if daemon => Some(Strength::Conclusive),
             Place::Home if posed => Some(Strength::Conclusive),
             Place::Home if hidden_file && self.is_data_folder(file) => Some(Strength::Conclusive),
+            Place::Home if often && self.is_passing(file) => Some(Strength::Suspicious),
             Place::Home if hidden_file && often => Some(Strength::Suspicious),
             _ => None,
         }
@@ -266,6 +267,14 @@ impl Line<'_> {
         parts.pop();
         let plain = |part: &[u8]| part.strip_prefix(b".").unwrap_or(part).to_owned();
         parts.iter().any(|part| DATA.iter().any(|word| word.as_bytes() == plain(part)))
+    }
+
+    /// Whether the file lies in a folder of the home, outside of sites, whose content is not kept or comes from others.
+    fn is_passing(&self, file: &[u8]) -> bool {
+        let mut parts: Vec<&[u8]> =
+            file.get(self.around.home.len()..).unwrap_or_default().split(|b| *b == b'/').collect();
+        parts.pop();
+        parts.iter().any(|part| matches!(*part, b"tmp" | b"temp" | b"cache" | b"uploads"))
     }
 
     fn writes(&self, file: &[u8], from: &Source) -> Option<Strength> {

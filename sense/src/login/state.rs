@@ -168,7 +168,6 @@ pub(super) struct Visit {
 #[derive(Clone)]
 pub(super) struct Guess {
     pub at: Moment,
-    pub network: Network,
     pub address: IpAddr,
     pub method: Vec<u8>,
     pub run: Run,
@@ -200,7 +199,7 @@ impl Credential {
     }
 }
 
-/// Files that one account moves from one address.
+/// Files that one account moves, from one address or from all of them.
 #[derive(Default)]
 pub(super) struct Transfer {
     /// Fetched lately: path, bytes, when; at most 256.
@@ -210,6 +209,4 @@ pub(super) struct Transfer {
     pub first: Option<Moment>,
     pub pairs_from: Option<Moment>,
     pub pairs_to: Option<Moment>,
-    /// Files put there that were not fetched just before.
-    pub plain: u32,
 }

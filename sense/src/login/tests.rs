@@ -80,6 +80,9 @@ fn a_password_that_was_guessed() {
     assert_eq!(says(&(lines(40, 3, wrong) + &right)), "aoi guessedlogin conclusive");
     assert_eq!(says(&(lines(15, 3, wrong) + &right)), "aoi guessedlogin suspicious");
     assert_eq!(says(&(lines(15, 3, wrong) + &right + &key)), "aoi guessedlogin conclusive");
+    let (reading, _) = read(&(lines(40, 3, wrong) + &right + &key));
+    let both = reading.findings[0].evidence.get(FactKey::Addresses).unwrap().to_string();
+    assert_eq!(both, "203.0.113.81 198.51.100.7");
     assert_eq!(says(&(lines(25, 20, wrong) + &right)), "aoi guessedlogin suspicious");
     assert_eq!(says(&(lines(11, 30, wrong) + &right + &key)), "aoi guessedlogin conclusive");
     let folded = "sshd[1]: message repeated 30 times: [ Failed password for aoi from 203.0.113.81 port 41 ssh2]";
@@ -214,7 +217,17 @@ fn files_that_come_back_larger() {
     assert_eq!(fact(&finding.evidence, FactKey::FilesChanged), "4");
     assert_eq!(fact(&finding.evidence, FactKey::SourceAddress), "203.0.113.80");
     assert_eq!(says(&log(&pairs(&[411, 411, 390, 390], 2))), "aoi rewritinglogin conclusive");
-    assert_eq!(says(&log(&pairs(&[1, 50, 311, 7, 90], 1))), "aoi rewritinglogin suspicious");
+    assert_eq!(says(&log(&pairs(&[61, 50, 311, 77, 90], 1))), "aoi rewritinglogin suspicious");
+    // One file from each address.
+    let spread: String = (0..3)
+        .map(|n| log(&pairs(&[411; 3], 1)[2 * n..2 * n + 2]).replace("203.0.113.80", &format!("203.0.{n}.80")))
+        .collect();
+    assert_eq!(says(&spread), "aoi rewritinglogin conclusive");
+    // A number that goes up, and the same amount on three days.
+    assert_eq!(says(&log(&pairs(&[1; 9], 1))), "");
+    let days: String =
+        (0..3).map(|n| log(&pairs(&[411; 3], 1)[2 * n..2 * n + 2]).replace("Mar  7", &format!("Mar 1{n}"))).collect();
+    assert_eq!(says(&days), "");
     // An editor that uploads on save, a person who edits, a backup, a deployment, a cleaning.
     assert_eq!(says(&log(&pairs(&[12, 90], 5))), "");
     assert_eq!(says(&log(&pairs(&[411; 9], 30))), "");

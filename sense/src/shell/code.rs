@@ -142,7 +142,7 @@ const COMMAND: &[&str] =
     &["system", "passthru", "shell_exec", "popen", "proc_open", "os.system", "subprocess", "execSync", "spawn"];
 
 /// How much of a text is looked at, bytes; what hides its code begins with how it is taken out.
-const TEXT_MAX: usize = 16 << 10;
+const TEXT_MAX: usize = 8 << 10;
 
 /// Where code that runs came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -227,7 +227,7 @@ pub(crate) fn urls(text: &[u8]) -> Vec<Vec<u8>> {
     words.take(8).map(<[u8]>::to_vec).collect()
 }
 
-/// What stands behind each call of `word`: up to the end of its statement, at most 4 KiB and 16 calls.
+/// What stands behind each call of `word`: up to the end of its statement, at most 4 KiB and 8 calls.
 fn calls<'a>(text: &'a [u8], word: &'a [u8], evaluates: bool) -> impl Iterator<Item = &'a [u8]> {
     let starts = text.windows(word.len()).enumerate().filter(move |(_, window)| window.eq_ignore_ascii_case(word));
     let calls = starts.filter_map(move |(at, _)| {
@@ -244,7 +244,7 @@ fn calls<'a>(text: &'a [u8], word: &'a [u8], evaluates: bool) -> impl Iterator<I
         let rest = &rest[..rest.len().min(4096)];
         Some(&rest[..rest.iter().position(|b| matches!(b, b';' | b'\n')).unwrap_or(rest.len())])
     });
-    calls.take(16)
+    calls.take(8)
 }
 
 /// Names in an expression, at most four.

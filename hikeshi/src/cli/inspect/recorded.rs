@@ -57,13 +57,22 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         seen.reading.join(reading);
     }
     for path in &args.crontab {
-        let owner = owner(path, args, &inventory)?;
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
         let settings = sense::cron::Settings { own: inventory.node.host_addresses.clone() };
-        let now = args.at.unwrap_or_else(system_now);
-        seen.reading.join(sense::cron::inspect(open(path)?, owner, settings, now).map_err(failed)?);
+        let (table, now) = (open(path)?, args.at.unwrap_or_else(system_now));
+        let reading = match args.account.is_none() && is_system_table(path) {
+            true => sense::cron::inspect_system(table, &inventory.accounts, settings, now),
+            false => sense::cron::inspect(table, owner(path, args, &inventory)?, settings, now),
+        };
+        seen.reading.join(reading.map_err(failed)?);
     }
     Ok(seen)
+}
+
+/// `/etc/crontab` and the files of `cron.d` name the user in each line.
+fn is_system_table(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder == "cron.d" || (folder == "etc" && path.ends_with("crontab"))
 }
 
 /// Whose crontab this is: the account that was named, else the one that the file is called by, as in the spool.
