@@ -24,6 +24,8 @@ const DEPTH_MAX: u32 = 8;
 const KNOWN_MAX: usize = 64;
 /// Longest text that is read, bytes.
 const WORD_MAX: usize = 64 << 10;
+/// Code of other languages that is read in one text, bytes.
+const CODED_MAX: usize = 64 << 10;
 /// What variables may put into one text altogether, bytes.
 const GROWN_MAX: usize = 256 << 10;
 

@@ -218,6 +218,7 @@ fn calls_that_only_report() {
             "*/5 * * * * curl -fsS -m 10 https://hc.example/3f9c17aa-21bb > /dev/null",
             "*/5 * * * * curl -s \"http://dyn.example/update?hostname=home.aoi.example&key=abc\" >/dev/null",
             "0 * * * * curl -s http://203.0.113.7:8080/rates?base=JPY | jq . > ~/rates.json",
+            "*/5 * * * * curl -s 'http://203.0.113.7/status?node=12' | grep -q ok",
             "*/5 * * * * curl -s http://203.0.113.7/ | grep -q ok || ~/bin/alarm.sh",
             "0 3 * * * curl -sT ~/backup.tar.gz ftp://bk:pw@backup.example.net/",
             "0 * * * * wget -q -O /dev/null http://crm.example/index.php?task=cron&key=abc",

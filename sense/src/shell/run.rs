@@ -2,7 +2,7 @@
 
 use super::code::{self, Code, Taint, code_of, runs_fetched};
 use super::split::{DOLLAR, HOLE, Input, List, Unit, Word, split};
-use super::{DEPTH_MAX, Deed, Flow, GROWN_MAX, KNOWN_MAX, STEPS_MAX, Source, WORD_MAX, tools};
+use super::{CODED_MAX, DEPTH_MAX, Deed, Flow, GROWN_MAX, KNOWN_MAX, STEPS_MAX, Source, WORD_MAX, tools};
 use crate::process::word::{base, contains, is_downloader, is_interpreter, is_shell};
 
 /// The state of the shell that is followed.
@@ -16,6 +16,8 @@ pub(super) struct Shell {
     pub deeds: Vec<Deed>,
     steps: u32,
     grown: usize,
+    /// Code of other languages that was read, bytes.
+    coded: usize,
     /// A connection of bash's own is open.
     socket: bool,
 }
@@ -379,6 +381,10 @@ impl Shell {
                 self.text(&text, fed, depth + 1)
             }
             Code::Inline(text) => {
+                self.coded += text.len();
+                if self.coded > CODED_MAX {
+                    return Flow::default();
+                }
                 for url in code::urls(&text) {
                     self.deeds.push(Deed::Fetches { url, file: None, sends: Vec::new(), tells: false, used: true });
                 }
