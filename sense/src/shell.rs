@@ -78,6 +78,13 @@ pub(crate) enum Deed {
         /// From what.
         from: Source,
     },
+    /// Takes an archive apart or mirrors a folder.
+    Unpacks {
+        /// Which.
+        archive: Vec<u8>,
+        /// Where to.
+        folder: Vec<u8>,
+    },
     /// Sets a new crontab.
     Crontab {
         /// From what.

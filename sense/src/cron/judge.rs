@@ -7,7 +7,7 @@
 //! | starts a file in an upload folder (`uploads`: always), below `.well-known`, in a data or temporary folder, under a name of the kernel's or a daemon's, or hidden | `CronFromUploads` | in memory, hidden, or once an hour and more | else |
 //! | the same, hidden folder of the home without a disguise | | | once an hour and more, in folders for data |
 //! | sets the crontab from a text, a download or a hidden file | `CronReinstalls` | always | from a filter, once an hour and more |
-//! | writes a page or program of a site from a hidden, temporary, disguised or decoded source | `CronReinstalls` | once an hour and more (download: once a day) | else |
+//! | writes a page or program of a site, or unpacks into it, from a hidden, temporary, disguised or decoded source | `CronReinstalls` | once an hour and more (download: once a day) | else |
 //! | a program of a site gets an old time or loses its right to be written | `CronReinstalls` | beside one written | alone, once an hour and more |
 //! | calls a bare address with an identifier, nothing else on the line, the answer unused | `CronBeacon` | never | always |
 //! | sends a file with passwords to somebody else | `CronBeacon` | never | always |
@@ -115,6 +115,11 @@ pub(crate) fn judge(job: &Job<'_>, deeds: &[Deed], around: &Surroundings<'_>) ->
             Deed::Writes { file, from } => {
                 found.extend(line.writes(file, from).map(|s| (s, Kind::CronReinstalls, Some(file.clone()))));
             }
+            Deed::Unpacks { archive, folder } if around.in_root(folder) && line.is_odd_source(archive) => {
+                let strength = if job.at_least(HOURLY) { Strength::Conclusive } else { Strength::Suspicious };
+                found.push((strength, Kind::CronReinstalls, Some(folder.clone())));
+            }
+            Deed::Unpacks { .. } => {}
             Deed::Crontab { from } => {
                 found.extend(line.sets_table(from).map(|s| (s, Kind::CronReinstalls, None)));
             }
@@ -309,12 +314,8 @@ impl Line<'_> {
             }
             Source::File(source) => {
                 let name = base(source);
-                let lies = place(source, self.around.home, &self.around.roots);
                 let hidden_name = name.starts_with(b".") && name != base(file) && !same_stem(name, base(file));
-                let odd = lies.is_bad()
-                    || lies == Place::Data && self.is_data_folder(source)
-                    || hidden_name
-                    || is_program(file) && is_data_type(name);
+                let odd = self.is_odd_source(source) || hidden_name || is_program(file) && is_data_type(name);
                 match odd {
                     true => Some(by_often),
                     false => (is_program(file) && self.job.at_least(TEN_MINUTES)).then_some(Strength::Suspicious),
@@ -322,6 +323,12 @@ impl Line<'_> {
             }
             Source::Output => None,
         }
+    }
+
+    /// Whether nobody keeps what he publishes there.
+    fn is_odd_source(&self, source: &[u8]) -> bool {
+        let lies = place(source, self.around.home, &self.around.roots);
+        lies.is_bad() || lies == Place::Data && self.is_data_folder(source)
     }
 
     fn sets_table(&self, from: &Source) -> Option<Strength> {
@@ -353,7 +360,7 @@ impl Line<'_> {
         let says_self = contains(query, self.around.name)
             && !self.around.domains.iter().any(|domain| contains(query, domain.as_bytes()));
         match host {
-            Host::Address(_) => contains(query, b"=") || token || tells,
+            Host::Address(_) => contains(query, b"=") || token || tells || contains(path, self.around.name),
             Host::Name(_) => !url.starts_with(b"https://") && says_self && self.job.at_least(HOURLY),
         }
     }

@@ -130,6 +130,9 @@ pub(super) fn pure(text: &[u8]) -> Read<'_> {
             None => Read::Unclear,
         };
     }
+    if [&b"Command [list]"[..], b"Command [nlst]", b"Command [mlsd]"].iter().any(|c| says.starts_with(c)) {
+        return event(user, source, What::Listed);
+    }
     for (word, got) in
         [(&b" downloaded  ("[..], true), (b" uploaded  (", false), (b" downloaded (", true), (b" uploaded (", false)]
     {

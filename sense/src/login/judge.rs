@@ -9,7 +9,7 @@
 //! | within an hour: a file fetched and put back larger by 16 bytes and more within 10 s, by the same address | `RewritingLogin` | three files by the same amount, whatever addresses | the same where this address moved other files a day before; five files by any amount |
 //! | a login by night that only lists, from a network that was never seen before, at most three times | `NewPlace` | never | FTP; ssh where others were seen and neither key nor provider is known |
 //! | panel: another country, an unknown device and no second factor | `NewPlace` | never | always |
-//! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 10 s of one another; one name from 20 and more networks, 30 failures, a minute or less apart | `LoginGuessing` | never | as long as nobody got in from there |
+//! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 5 s of one another; one name from 20 and more networks, 30 failures, a minute or less apart | `LoginGuessing` | never | as long as nobody got in from there |
 //!
 //! Not seen as anything: old passwords in a mail program (one name, half a minute apart), telephones that close idle
 //! connections or change addresses, connections that try no password, keys offered one after the other, networks from
@@ -34,6 +34,8 @@ const GUESSES_ODD: u32 = 12;
 pub(super) const FOLLOWED_MIN: u32 = 10;
 /// A program that guesses is this fast, seconds; a mail program with an old password asks twice a minute.
 const FAST_SECS: i64 = 10;
+/// A program that tries one name without end is this fast, seconds; slower ones may be somebody's own.
+const HAMMER_SECS: i64 = 5;
 /// Names of one network that make it a spray.
 const NAMES_MIN: usize = 5;
 const NAMES_MANY: usize = 20;
@@ -71,7 +73,7 @@ pub(super) fn count_name(origin: &mut Origin, name: u64, stranger: bool) {
 pub(super) fn is_attack(origin: &Origin) -> bool {
     let names = origin.names.len();
     let spray = origin.run.count >= FOLLOWED_MIN && names >= NAMES_MIN && origin.strangers.len() * 2 >= names;
-    let hammering = origin.run.count >= GUESSES_MIN && origin.run.pace() <= FAST_SECS;
+    let hammering = origin.run.count >= GUESSES_MIN && origin.run.pace() <= HAMMER_SECS;
     origin.welcome.is_empty() && (spray || hammering || names >= NAMES_MANY)
 }
 

@@ -235,7 +235,11 @@ impl Shell {
         }
         let program = base(name);
         if is_downloader(program) {
-            return self.download(program, args, whole, fed);
+            return self.download(program, args, whole);
+        }
+        if let Some((archive, folder)) = tools::unpacks(program, args) {
+            let (archive, folder) = (self.path(&archive), self.path(&folder));
+            self.deeds.push(Deed::Unpacks { archive, folder });
         }
         match program {
             b"cd" | b"pushd" => {
@@ -311,6 +315,13 @@ impl Shell {
                     let taint = self.taint_of(&from);
                     let (from, to) = (self.path(&from), self.path(&to));
                     self.writes(to, Source::File(from), taint);
+                }
+                Flow::default()
+            }
+            b"sed" if args.iter().any(|arg| arg.starts_with(b"-i") || arg.starts_with(b"--in-place")) => {
+                if let Some(file) = args.last() {
+                    let file = self.path(file);
+                    self.writes(file, Source::Text(args.join(&b' ')), Taint::default());
                 }
                 Flow::default()
             }
@@ -399,7 +410,9 @@ impl Shell {
             Code::Stdin => self.code_from_stdin(fed, shell, depth),
             Code::Script(file) if file == b"/dev/stdin" => self.code_from_stdin(fed, shell, depth),
             Code::Script(file) => {
-                let taint = of(&file);
+                // PHP opens addresses like files.
+                let decoded = file.starts_with(b"data:");
+                let taint = of(&file).or(Taint { fetched: !decoded && contains(&file, b"://"), decoded });
                 if taint.any() || file.contains(&HOLE) {
                     self.reads(taint);
                 } else {
@@ -412,16 +425,14 @@ impl Shell {
         }
     }
 
-    fn download(&mut self, program: &[u8], args: &[Vec<u8>], whole: Taint, fed: &Flow) -> Flow {
+    fn download(&mut self, program: &[u8], args: &[Vec<u8>], whole: Taint) -> Flow {
         if tools::gives_shell(program, args) {
             self.deeds.push(Deed::RemoteShell);
             return Flow::default();
         }
         let mut request = tools::request(program, args);
         request.tells |= args.iter().any(|arg| arg.contains(&HOLE)) || whole.any();
-        if request.from_stdin && fed.taint.any() {
-            request.tells = true;
-        }
+        request.tells |= request.from_stdin;
         let fetched = Taint { fetched: true, decoded: false };
         let null = request.file.as_deref() == Some(b"/dev/null");
         let file = request.file.as_ref().map(|file| if null { file.clone() } else { self.path(file) });
@@ -446,6 +457,9 @@ impl Shell {
         let files = args.iter().fold(fed.taint, |all, file| all.or(self.taint_of(file)));
         if tools::decodes(program, args) {
             return Flow { taint: files.or(Taint { fetched: false, decoded: true }), ..Flow::default() };
+        }
+        if tools::asks(program, args) {
+            return Flow { taint: files.or(Taint { fetched: true, decoded: false }), ..Flow::default() };
         }
         if name.contains(&b'/') || self.taint_of(name).any() {
             let (taint, file) = (self.taint_of(name), self.path(name));

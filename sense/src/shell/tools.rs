@@ -123,6 +123,7 @@ pub(super) fn request(program: &[u8], args: &[Vec<u8>]) -> Request {
             match name {
                 b"output" | b"output-document" | b"out" => request.file = Some(value()),
                 b"directory-prefix" | b"output-dir" | b"dir" => folder = value(),
+                b"spider" => request.file = Some(b"/dev/null".to_vec()),
                 b"remote-name" | b"remote-header-name" => named = true,
                 b"data" | b"data-binary" | b"data-raw" | b"data-urlencode" | b"form" | b"json" | b"post-data" => {
                     sent(&mut request, &value());
@@ -181,8 +182,9 @@ pub(super) fn request(program: &[u8], args: &[Vec<u8>]) -> Request {
     request
 }
 
-/// `-d @file`, `-F x=@file`.
+/// `-d @file`, `-F x=@file`, or a text.
 fn sent(request: &mut Request, value: &[u8]) {
+    request.tells = true;
     if let Some(at) = value.iter().position(|b| *b == b'@')
         && (at == 0 || value[at - 1] == b'=')
     {
@@ -230,6 +232,31 @@ pub(super) fn crontab(args: &[Vec<u8>]) -> Option<Vec<u8>> {
         None if !only => Some(b"-".to_vec()),
         None => None,
     }
+}
+
+/// What a tool unpacks or mirrors, and into which folder.
+pub(super) fn unpacks(program: &[u8], args: &[Vec<u8>]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let plain: Vec<&Vec<u8>> = args.iter().filter(|arg| !arg.starts_with(b"-")).collect();
+    let letters = |flags: &[u8]| args.iter().any(|arg| arg.starts_with(b"-") && arg.iter().any(|b| flags.contains(b)));
+    match program {
+        b"tar" | b"bsdtar" => {
+            let first = args.first()?;
+            let takes_out = first.strip_prefix(b"-").unwrap_or(first).contains(&b'x');
+            let archive = plain.iter().find(|arg| arg.contains(&b'.') || arg.contains(&b'/'))?;
+            let folder = text_after(args, b"-C").or_else(|| text_after(args, b"--directory"));
+            takes_out.then(|| (archive.to_vec(), folder.unwrap_or(b".").to_vec()))
+        }
+        b"unzip" => Some((plain.first()?.to_vec(), text_after(args, b"-d").unwrap_or(b".").to_vec())),
+        b"rsync" => Some((plain.first()?.to_vec(), plain.get(1)?.to_vec())),
+        b"cp" if letters(b"raR") => Some((plain.first()?.to_vec(), plain.get(1)?.to_vec())),
+        _ => None,
+    }
+}
+
+/// Tools that print what they get from elsewhere, beside the downloaders proper.
+pub(super) fn asks(program: &[u8], args: &[Vec<u8>]) -> bool {
+    matches!(program, b"dig" | b"host" | b"nslookup" | b"drill" | b"telnet" | b"rclone" | b"aws" | b"gsutil")
+        || program == b"openssl" && args.first().is_some_and(|arg| arg == b"s_client")
 }
 
 /// Pairs of a file and the place that it is copied to; a folder as place stands for the file in it. At most 16.

@@ -21,6 +21,10 @@ pub(crate) fn host_of(url: &[u8]) -> Option<Host> {
         return inside.split(']').next()?.parse::<Ipv6Addr>().ok().map(|a| Host::Address(a.to_canonical()));
     }
     let host = authority.split(':').next()?.trim_end_matches('.').to_ascii_lowercase();
+    // `nc HOST 4444`: a number without a scheme is a port.
+    if !text.contains("://") && host.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) {
         return None;
     }
@@ -64,6 +68,7 @@ mod tests {
             ("http://[2001:db8::1]:8/a", "<2001:db8::1>"),
             ("203.0.113.5/a", "<203.0.113.5>"),
             ("http://1.2.3.4.5/", "1.2.3.4.5"),
+            ("4444", "none"),
             ("$URL", "none"),
             ("://", "none"),
         ] {
