@@ -193,13 +193,22 @@ pub fn inspect_system(
     Ok(watch.news(now))
 }
 
+/// Jobs of at(1).
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// The uid of each file and its first 64 KiB.
+    pub jobs: Vec<(u32, Vec<u8>)>,
+    /// Files that could not be read.
+    pub missed: u64,
+}
+
 /// The jobs of at(1) that wait in this folder (Debian: `/var/spool/cron/atjobs`), each with the uid of its file, which
 /// the set-uid at(1) gave it; at most 4,096. What cannot be read is left out, and counted.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn waiting(folder: &Path) -> io::Result<(Vec<(u32, Vec<u8>)>, u64)> {
-    let (mut jobs, mut missed) = (Vec::new(), 0);
+pub fn waiting(folder: &Path) -> io::Result<Waiting> {
+    let mut waiting = Waiting::default();
     for file in std::fs::read_dir(folder)?.flatten().take(4096) {
         let name = file.file_name();
         // Names are the queue, the number, the minute (at's source, `at.c`); `=` marks one that runs.
@@ -208,17 +217,17 @@ pub fn waiting(folder: &Path) -> io::Result<(Vec<(u32, Vec<u8>)>, u64)> {
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(opened) = rustix::fs::openat(CWD, file.path(), flags, Mode::empty()) else {
-            missed += 1;
+            waiting.missed += 1;
             continue;
         };
         let Ok(stat) = rustix::fs::fstat(&opened) else { continue };
         let mut bytes = Vec::new();
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             File::from(opened).take(1 << 16).read_to_end(&mut bytes)?;
-            jobs.push((stat.st_uid, bytes));
+            waiting.jobs.push((stat.st_uid, bytes));
         }
     }
-    Ok((jobs, missed))
+    Ok(waiting)
 }
 
 /// The table of an account as it lies in the spool; `None`: it has none. A table over 1 MiB comes back cut, just too

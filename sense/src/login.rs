@@ -2,7 +2,7 @@
 //!
 //! A [`Watch`] takes lines of any of these logs, mixed, in the order in which they were written. Attribution is by the
 //! credential that was *accepted*; a name in a failed attempt is a stranger's text and only counts against where it came
-//! from. Which counts mean what stands in [`judge`], and what is remembered in [`state`], with its bounds. Nothing is
+//! from. Which counts mean what stands in `judge`, and what is remembered in `state`, with its bounds. Nothing is
 //! kept on disk.
 
 mod event;

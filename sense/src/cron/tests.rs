@@ -336,3 +336,18 @@ fn hostile_tables_only_concern_their_owner() {
     watch.table(&aoi(), &b"x".repeat(2 << 20), NOW);
     assert_eq!(watch.news(NOW).blind.len(), 1);
 }
+
+#[test]
+fn jobs_of_at_are_read_from_their_folder_without_following_links() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a00001"), "#!/bin/sh\n").unwrap();
+    std::fs::write(folder.path().join(".SEQ"), "1").unwrap();
+    std::os::unix::fs::symlink("a00001", folder.path().join("a00002")).unwrap();
+    std::fs::create_dir(folder.path().join("a00003")).unwrap();
+    let found = waiting(folder.path()).unwrap();
+    assert_eq!((found.jobs.len(), found.missed), (1, 1));
+    assert_eq!(found.jobs[0].1, b"#!/bin/sh\n");
+    assert!(waiting(&folder.path().join("none")).is_err());
+    assert!(spooled(folder.path(), &"a00002".parse().unwrap()).is_err());
+    assert_eq!(spooled(folder.path(), &"nobody".parse().unwrap()).unwrap(), None);
+}

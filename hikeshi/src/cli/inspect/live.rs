@@ -84,14 +84,14 @@ fn crontabs(inventory: &Inventory, now: Moment) -> Reading {
         }
     }
     // Without at(1) there is no such folder; without the right to read it the spool above was not readable either.
-    let (jobs, missed) = cron::waiting(&spool.with_file_name("atjobs")).unwrap_or_default();
-    for (uid, job) in jobs {
+    let waiting = cron::waiting(&spool.with_file_name("atjobs")).unwrap_or_default();
+    for (uid, job) in waiting.jobs {
         if let Some(entry) = inventory.accounts.iter().find(|entry| entry.account.uid == uid) {
             watch.job(entry, &job, now);
         }
     }
-    if missed > 0 {
-        blind.push(format!("cron: {missed} jobs of at could not be read; run this as root"));
+    if waiting.missed > 0 {
+        blind.push(format!("cron: {} jobs of at could not be read; run this as root", waiting.missed));
     }
     for path in std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten().take(1000).map(|file| file.path()) {
         // Only root writes there; what is too large is said by the watch.

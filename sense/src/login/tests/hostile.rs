@@ -123,3 +123,18 @@ fn memory_is_bounded_and_no_bytes_panic() {
     let (reading, _) = inspect(&long[..], settings(), now()).unwrap();
     assert_eq!((reading.lines, reading.dropped), (2, 2));
 }
+
+/// Guesses from a thousand networks do not make the owner's own place a new one.
+#[test]
+fn a_flood_does_not_wash_the_usual_place_away() {
+    let home = at(3600, 1, 0, "sshd[2]: Accepted password for aoi from 198.51.100.7 port 1 ssh2");
+    let flood: String = (0..1000)
+        .map(|n| {
+            at(7200, 1, 0, &format!("sshd[1]: Failed password for aoi from 203.{}.{}.9 port 2 ssh2", n / 250, n % 250))
+        })
+        .collect();
+    let mistakes = at(7300, 25, 2, "sshd[1]: Failed password for aoi from 198.51.100.7 port 2 ssh2");
+    let right = at(7400, 1, 0, "sshd[2]: Accepted password for aoi from 198.51.100.7 port 1 ssh2");
+    let (reading, _) = read(&(home + &flood + &mistakes + &right));
+    assert_eq!(reading.findings.len(), 0, "{:?}", reading.findings);
+}
