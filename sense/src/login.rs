@@ -280,7 +280,7 @@ impl Watch {
         let Login { service, account, name, source, at, night } = login;
         *self.logins.entry((account, service)).or_default() += 1;
         let origin = self.origins.entry((service, Network::of(source)));
-        let sprayed = judge::is_spray(origin, at);
+        let (sprayed, hammered) = (judge::is_spray(origin, at), judge::is_hammering(origin, at));
         if origin.welcome.len() < FEW {
             origin.welcome.insert(account);
         }
@@ -295,6 +295,7 @@ impl Watch {
         let visit = credential.visit(Network::of(source));
         let before = visit.run.clone();
         let familiar = visit.logins > 0;
+        let sprayed = sprayed || hammered && before.count >= 3;
         let guessed = (!familiar).then(|| judge::guessed(service, &before, &elsewhere, sprayed, at)).flatten();
         if visit.logins == 0 {
             visit.first = Some(at);

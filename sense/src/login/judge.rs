@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | failures in a row for one name from one network, then the right password; the network was never seen with it | `GuessedLogin` | 20 and more, 10 s or less apart | 12 and more of that pace; for ssh 20 and more of any pace |
 //! | 10 and more failures, half of them names of nobody, then a name that is right | `GuessedLogin` | always | |
+//! | 20 failures from a network, 5 s or less apart, three of them for the name that is then right | `GuessedLogin` | always | |
 //! | 30 failures for one name, at most a tenth of them from the network that is then right | `GuessedLogin` | 10 s or less apart | 30 s or less |
 //! | after 10 failures and a login: within an hour another address, by another method or key | `GuessedLogin` | always | |
 //! | within an hour: a file fetched and put back larger by 16 bytes and more within 10 s, by the same address | `RewritingLogin` | three files by the same amount, whatever addresses | the same where this address moved other files a day before; five files by any amount |
@@ -73,7 +74,7 @@ pub(super) fn count_name(origin: &mut Origin, name: u64, stranger: bool) {
 pub(super) fn is_attack(origin: &Origin) -> bool {
     let names = origin.names.len();
     let spray = origin.run.count >= FOLLOWED_MIN && names >= NAMES_MIN && origin.strangers.len() * 2 >= names;
-    let hammering = origin.run.count >= GUESSES_MIN && origin.run.pace() <= HAMMER_SECS;
+    let hammering = origin.run.last.is_some_and(|last| is_hammering(origin, last));
     origin.welcome.is_empty() && (spray || hammering || names >= NAMES_MANY)
 }
 
@@ -98,6 +99,12 @@ pub(super) fn count_try(tried: &mut Tried, from: IpAddr, times: u32, at: Moment)
     if tried.run.count >= 30 && tried.from.len() >= NAMES_MANY && tried.run.pace() <= 60 {
         tried.attack = Some(tried.run.clone());
     }
+}
+
+/// Whether somebody there tries passwords without end, whatever the names, and nobody ever got in.
+pub(super) fn is_hammering(origin: &Origin, at: Moment) -> bool {
+    let run = &origin.run;
+    origin.welcome.is_empty() && run.holds(at) && run.count >= GUESSES_MIN && run.pace() <= HAMMER_SECS
 }
 
 /// Whether a password that was right had been guessed.

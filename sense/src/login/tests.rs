@@ -99,6 +99,15 @@ fn a_password_that_was_guessed() {
     // Stuffing: one attempt for each of many names, most of them nobody's.
     let spray = lines(30, 2, "sshd[1]: Failed password for invalid user u{n} from 203.0.113.81 port 4 ssh2");
     assert_eq!(says(&(spray + &right)), "aoi guessedlogin conclusive");
+    // A list of accounts, one after the other.
+    let names: String = (0..10)
+        .flat_map(|n| ["aoi", "fuji", "ume"].map(|name| (n, name)))
+        .enumerate()
+        .map(|(n, (_, name))| {
+            at(7200 + n as u32 * 5, 1, 0, &format!("sshd[1]: Failed password for {name} from 203.0.113.81 port 4 ssh2"))
+        })
+        .collect();
+    assert_eq!(says(&(names + &right)), "aoi guessedlogin conclusive");
     let panel = lines(25, 2, "panel: login failed account=aoi ip=203.0.113.9");
     assert_eq!(
         says(&(panel + &at(7300, 1, 0, "panel: login ok account=aoi ip=203.0.113.9"))),
@@ -332,6 +341,10 @@ fn addresses_come_in_every_shape_and_two_readings_are_none() {
     let mut sources: Vec<String> = watch.sources().map(|a| a.to_string()).collect();
     sources.sort();
     assert_eq!(sources, ["2001:db8::1", "203.0.113.9"]);
+    // A web server's error log is none of logins.
+    let web = "[Sun Nov 02 01:58:00.000001 2025] [core:info] [pid 707] [client 203.0.113.13:32085] AH00128: x\n";
+    let (reading, _) = read(web);
+    assert_eq!((reading.lines, reading.dropped), (1, 0));
     let mut both = String::new();
     for (time, tail) in [
         ("2026-02-03T18:20:05.100200+01:00", "(reason unavailable), sasl_username=office"),
