@@ -5,12 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod attribution;
+pub mod cron;
 pub mod follow;
 pub mod inventory;
 pub mod load;
 pub mod locate;
+pub mod login;
 pub mod mail;
 pub mod process;
 pub mod reading;
 pub mod requests;
+mod shell;
 pub mod snapshot;

@@ -12,13 +12,13 @@ mod judge;
 mod live;
 mod mark;
 mod memory;
-mod place;
+pub(crate) mod place;
 mod rescan;
 mod rule;
 mod socket;
 mod sweep;
 mod table;
-mod word;
+pub(crate) mod word;
 
 pub use exec::{Brief, Escaped, Starts};
 pub use jsonl::Recorded;

@@ -55,6 +55,53 @@ impl Stamps {
         };
     }
 
+    /// `Sat Mar  7 12:21:31 2026 `, also in brackets and with a fraction, as ctime(3), xferlog and Apache's error log
+    /// write it: the moment, the hour as written, the rest.
+    pub fn ctime<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(Moment, u8, &'a [u8])> {
+        let (line, bracket) = line.strip_prefix(b"[").map_or((line, false), |line| (line, true));
+        let fixed: &[u8; 19] = line.first_chunk()?;
+        if fixed[3] != b' ' || fixed[7] != b' ' || fixed[10] != b' ' || fixed[13] != b':' || fixed[16] != b':' {
+            return None;
+        }
+        let (clock, mut rest) = (&fixed[11..19], &line[19..]);
+        if let Some(fraction) = rest.strip_prefix(b".") {
+            rest = &fraction[fraction.iter().take_while(|b| b.is_ascii_digit()).count()..];
+        }
+        let year: &[u8; 6] = rest.first_chunk()?;
+        (year[0] == b' ' && year[5] == if bracket { b']' } else { b' ' }).then_some(())?;
+        let year = two(year[1], year[2])? * 100 + two(year[3], year[4])?;
+        let day = two(if fixed[8] == b' ' { b'0' } else { fixed[8] }, fixed[9])?;
+        let at = self.local(year, month(&fixed[4..7])?, day, clock, now)?;
+        Some((at, two(clock[0], clock[1])? as u8, rest[6..].trim_ascii_start()))
+    }
+
+    /// `2026-03-07 04:12:57 ` with a fraction behind `.` or `,`, in the node's zone: as [`Stamps::ctime`].
+    pub fn spaced<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(Moment, u8, &'a [u8])> {
+        let fixed: &[u8; 19] = line.first_chunk()?;
+        if fixed[4] != b'-' || fixed[7] != b'-' || fixed[10] != b' ' || fixed[13] != b':' || fixed[16] != b':' {
+            return None;
+        }
+        let mut rest = &line[19..];
+        if let Some(fraction) = rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) {
+            rest = &fraction[fraction.iter().take_while(|b| b.is_ascii_digit()).count()..];
+        }
+        let year = two(fixed[0], fixed[1])? * 100 + two(fixed[2], fixed[3])?;
+        let (month, day) = (two(fixed[5], fixed[6])?, two(fixed[8], fixed[9])?);
+        let at = self.local(year, month, day, &fixed[11..19], now)?;
+        Some((at, two(fixed[11], fixed[12])? as u8, rest.strip_prefix(b" ")?))
+    }
+
+    fn local(&mut self, year: i64, month: i64, day: i64, clock: &[u8], now: Moment) -> Option<Moment> {
+        let [h1, h2, _, m1, m2, _, s1, s2] = clock else { return None };
+        let date = civil::Date::new(year as i16, month as i8, day as i8).ok()?;
+        let time = civil::Time::new(two(*h1, *h2)? as i8, two(*m1, *m2)? as i8, 0, 0).ok()?;
+        let second = two(*s1, *s2)?.min(59);
+        // To the minute, so that the two runs of an hour are told by order and not by seconds.
+        let secs = self.seconds(date.to_datetime(time))? + second;
+        self.last = secs;
+        Some(Moment::from_secs(secs).min(now))
+    }
+
     /// `Mar  7 03:02:00 `: no year, no zone.
     fn classic<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(i64, i64, &'a [u8])> {
         let stamp: &[u8; 16] = line.first_chunk()?;
@@ -204,6 +251,27 @@ mod tests {
         assert_eq!(seen[0], "2025-11-02T05:58:00Z a");
         assert_eq!(seen[1], "2025-11-02T06:04:20Z b");
         assert_eq!(seen[3], "2025-11-02T07:00:00Z d");
+    }
+
+    #[test]
+    fn dates_with_a_year_keep_their_order_when_the_clock_goes_back() {
+        let mut stamps = Stamps::new(TimeZone::get("America/New_York").unwrap());
+        let now = Moment::parse("2026-06-01T12:00:00Z").unwrap();
+        let lines = [
+            "[Sun Nov 02 01:58:00.000001 2025] [core:info] [client 203.0.113.13:32085] a",
+            "[Sun Nov 02 01:04:20.400000 2025] [core:info] [client 203.0.113.13:32086] b",
+            "[Sun Nov 02 01:05:21.500000 2025] [core:info] [client 203.0.113.13:32087] c",
+            "Sun Nov  2 01:06:00 2025 x",
+        ];
+        let read: Vec<Moment> = lines.iter().map(|l| stamps.ctime(l.as_bytes(), now).unwrap().0).collect();
+        assert!(read.is_sorted(), "{read:?}");
+        assert_eq!(read[0].to_string(), "2025-11-02T05:58:00Z");
+        let (at, hour, rest) = stamps.spaced(b"2026-03-07 04:12:57,123 a", now).unwrap();
+        assert_eq!((at.to_string().as_str(), hour, rest), ("2026-03-07T09:12:57Z", 4, &b"a"[..]));
+        for wrong in ["Sat Mar  7 12:21:31 202", "Sat Mar 32 12:21:31 2026 a", "Sat Mar  7 25:21:31 2026 a", "", "[[["]
+        {
+            assert!(stamps.ctime(wrong.as_bytes(), now).is_none(), "{wrong}");
+        }
     }
 
     #[test]

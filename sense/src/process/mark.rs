@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::{AccountEntry, Moment, Span};
 
-use super::argument::{Code, code, code_runs_download, loops, miner_points, names_bare_address, runs_download};
+use super::argument::{Code, code, code_runs_download, loops, miner_points, names_bare_address};
 use super::place::{Place, has_hidden_part, place};
 use super::table::{Process, Proto, SocketState, State, Table};
 use super::word::{
@@ -419,7 +419,7 @@ fn scripts(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
 fn downloads(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     let mut address = false;
     if let Code::Inline(text) = code(process) {
-        let runs = if is_shell(&process.exe) { runs_download(&text) } else { code_runs_download(&text) };
+        let runs = if is_shell(&process.exe) { crate::shell::runs_download(&text) } else { code_runs_download(&text) };
         marks.put(Mark::Pipe, runs);
         marks.put(Mark::Loop, is_shell(&process.exe) && loops(&text));
         address = runs && names_bare_address(&text);

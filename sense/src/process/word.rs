@@ -28,6 +28,7 @@ pub fn is_shell(exe: &[u8]) -> bool {
 pub fn is_interpreter(exe: &[u8]) -> bool {
     is_shell(exe)
         || is_loader(exe)
+        || is_php(exe)
         || one_of(
             family_name(exe),
             &[
@@ -36,6 +37,16 @@ pub fn is_interpreter(exe: &[u8]) -> bool {
                 "expect", "raku",
             ],
         )
+}
+
+/// PHP under the names that panels give it: `php82`, `ea-php82`, `alt-php81`, `php8.2-cli`, `lsphp`; not the pools.
+pub fn is_php(exe: &[u8]) -> bool {
+    let name = base(exe);
+    let name = name.strip_prefix(b"ea-").or_else(|| name.strip_prefix(b"alt-")).unwrap_or(name);
+    let name = name.strip_prefix(b"ls").unwrap_or(name);
+    let Some(rest) = name.strip_prefix(b"php") else { return false };
+    let version = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+    matches!(&rest[version..], b"" | b"-cli" | b"-cgi" | b"cli" | b"rc" | b"dbg")
 }
 
 /// The dynamic loader used as a program: `/lib64/ld-linux-x86-64.so.2 /tmp/x` runs `/tmp/x`.

@@ -1,7 +1,7 @@
 //! The JSON form of a report, as the head of the case collection's scorer fixes it.
 
 use engine::Choice;
-use model::{Evidence, FactKey, FactValue, Kind, MailRate, MailScope, Measure, Strength};
+use model::{Evidence, FactKey, FactValue, Kind, Login, MailRate, MailScope, Measure, Strength};
 use sense::reading::Attack;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -66,7 +66,19 @@ fn measure(choice: &Choice, account: &Weighed<'_>) -> Value {
         Measure::QuarantineFile { files, .. } => {
             out["files"] = json!(files.iter().map(|f| f.path.to_string()).collect::<Vec<_>>());
         }
-        Measure::BlockLogin { logins } => out["logins"] = json!(logins),
+        Measure::BlockLogin { logins } => {
+            out["logins"] = json!(logins);
+            let scope = |login: &Login| match login {
+                Login::Shell => "shell",
+                Login::Ftp => "ftp",
+                Login::Mail(_) => "mail",
+            };
+            // One kind of login is the scope; several have none.
+            let first = logins.first().map(scope);
+            if let Some(first) = first.filter(|first| logins.iter().all(|login| scope(login) == *first)) {
+                out["scope"] = json!(first);
+            }
+        }
         Measure::DisableCronLine { .. }
         | Measure::RefuseMail
         | Measure::BlockOutbound

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use engine::{Choice, Incident, choose};
 use model::order::Finding;
 use model::{AccountEntry, AccountName, Kind, Language, Mode, Moment, Number, Strength, Trouble};
+use sense::inventory::Inventory;
 use sense::mail::judge::Limits;
 use sense::mail::{Settings, Trust, Watch, Zone};
 use sense::reading::Reading;
@@ -35,6 +36,12 @@ pub struct InspectArgs {
     /// Recorded mail log of Postfix; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     mail_log: Vec<PathBuf>,
+    /// Crontab of one account as the spool keeps it; the owner is `--account`, or the file's name
+    #[arg(long, value_name = "FILE")]
+    crontab: Vec<PathBuf>,
+    /// Log of logins or transfers (sshd, FTP, IMAP, panel), styles may be mixed; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    login_log: Vec<PathBuf>,
     /// Time of the record (RFC 3339)
     #[arg(long, value_parser = |t: &str| Moment::parse(t).ok_or("write the time as 2026-03-07T02:30:00+09:00"))]
     at: Option<Moment>,
@@ -87,7 +94,7 @@ pub fn read_recorded(config: &Config, args: &InspectArgs) -> Result<(Vec<Account
 impl InspectArgs {
     /// Whether files are read instead of the live node.
     pub fn is_recorded(&self) -> bool {
-        [&self.processes, &self.mail_log].iter().any(|inputs| !inputs.is_empty())
+        [&self.processes, &self.mail_log, &self.crontab, &self.login_log].iter().any(|inputs| !inputs.is_empty())
     }
 }
 
@@ -98,6 +105,12 @@ pub fn settings(config: &Config, trust: Trust) -> Result<Settings, CommandError>
     let country = config.node.country.0.as_bytes();
     let limits = Limits { hard_per_hour: u32::try_from(config.mail.hard_mails_per_hour.0).ok(), ..Limits::default() };
     Ok(Settings { key, country: country.try_into().ok(), zone: zone(), trust, limits })
+}
+
+/// What the reader of login logs is told.
+fn login_settings(inventory: &Inventory, trust: Trust) -> sense::login::Settings {
+    let own = inventory.node.host_addresses.clone();
+    sense::login::Settings { accounts: inventory.accounts.clone(), own, zone: zone(), trust }
 }
 
 /// The node's zone, in which stamps without one are written.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use model::AccountEntry;
 use owo_colors::OwoColorize;
 use sense::attribution::Accounts;
 use sense::inventory::Inventory;
@@ -10,7 +11,7 @@ use sense::mail::{Trust, Watch};
 use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 
-use super::{InspectArgs, Seen, mail_reading, settings};
+use super::{InspectArgs, Seen, login_settings, mail_reading, settings};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -48,7 +49,42 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         let findings = watch.inspect(&log, now);
         seen.reading.join(mail_reading(&watch, findings));
     }
+    for path in &args.login_log {
+        let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
+        let settings = login_settings(&inventory, Trust::Guarded);
+        let now = args.at.unwrap_or_else(system_now);
+        let (reading, _) = sense::login::inspect(open(path)?, settings, now).map_err(failed)?;
+        seen.reading.join(reading);
+    }
+    for path in &args.crontab {
+        let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
+        let settings = sense::cron::Settings { own: inventory.node.host_addresses.clone() };
+        let (table, now) = (open(path)?, args.at.unwrap_or_else(system_now));
+        let reading = match args.account.is_none() && is_system_table(path) {
+            true => sense::cron::inspect_system(table, &inventory.accounts, settings, now),
+            false => sense::cron::inspect(table, owner(path, args, &inventory)?, settings, now),
+        };
+        seen.reading.join(reading.map_err(failed)?);
+    }
     Ok(seen)
+}
+
+/// `/etc/crontab` and the files of `cron.d` name the user in each line.
+fn is_system_table(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder == "cron.d" || (folder == "etc" && path.ends_with("crontab"))
+}
+
+/// Whose crontab this is: the account that was named, else the one that the file is called by, as in the spool.
+fn owner<'a>(path: &Path, args: &InspectArgs, inventory: &'a Inventory) -> Result<&'a AccountEntry, CommandError> {
+    let name = match &args.account {
+        Some(name) => name.as_str().to_owned(),
+        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let known = inventory.accounts.iter().find(|entry| entry.account.name.as_str() == name);
+    known.ok_or_else(|| {
+        CommandError::usage(format!("{}: there is no account {name}; name the owner by --account", path.display()))
+    })
 }
 
 /// An input, decompressed by what it begins with (gzip, zstd), so that its name does not matter; `-` is standard input.

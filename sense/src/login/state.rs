@@ -1,0 +1,212 @@
+//! What is remembered of logins: of each network, each credential, each pair of account and address that moves files.
+//!
+//! All of it is bounded; what was quiet longest goes first. Names that belong to no account are kept as hashes.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher};
+use std::net::IpAddr;
+
+use model::{Moment, Span};
+
+/// A window for guessing: failures further apart than this do not belong together.
+pub(super) const WINDOW: Span = Span::hours(1);
+/// Networks, credentials or transfers that are remembered.
+pub(super) const ENTRIES_MAX: usize = 20_000;
+/// Names, addresses and networks that one entry remembers.
+pub(super) const FEW: usize = 64;
+
+/// A network: 24 bits of IPv4, 64 of IPv6 (what one customer gets, RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Network(pub IpAddr);
+
+impl Network {
+    pub fn of(address: IpAddr) -> Network {
+        Network(masked(address, 24, 64))
+    }
+
+    /// The larger network out of which a provider gives changing addresses.
+    pub fn provider(self) -> IpAddr {
+        masked(self.0, 16, 32)
+    }
+}
+
+fn masked(address: IpAddr, v4: u32, v6: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(a) => IpAddr::V4((a.to_bits() & (u32::MAX << (32 - v4))).into()),
+        IpAddr::V6(a) => IpAddr::V6((a.to_bits() & (u128::MAX << (128 - v6))).into()),
+    }
+}
+
+/// A hash of a name, for telling names apart without keeping them.
+pub(super) fn mark(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A map that forgets what was touched longest ago.
+pub(super) struct Bounded<K, V> {
+    map: HashMap<K, (u64, V)>,
+    clock: u64,
+    max: usize,
+}
+
+impl<K: std::hash::Hash + Eq + Clone, V: Default> Bounded<K, V> {
+    pub fn new(max: usize) -> Bounded<K, V> {
+        Bounded { map: HashMap::new(), clock: 0, max }
+    }
+
+    /// The entry of this key, made when it is not there.
+    pub fn entry(&mut self, key: K) -> &mut V {
+        self.clock += 1;
+        if self.map.len() >= self.max && !self.map.contains_key(&key) {
+            let mut ages: Vec<u64> = self.map.values().map(|(age, _)| *age).collect();
+            let quarter = ages.len() / 4;
+            let (_, limit, _) = ages.select_nth_unstable(quarter);
+            let limit = *limit;
+            self.map.retain(|_, (age, _)| *age > limit);
+        }
+        let clock = self.clock;
+        let held = self.map.entry(key).or_default();
+        held.0 = clock;
+        &mut held.1
+    }
+
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key).map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.map.iter().map(|(key, (_, value))| (key, value))
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+}
+
+/// Failures in a row that belong together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    pub count: u32,
+    pub first: Option<Moment>,
+    pub last: Option<Moment>,
+}
+
+impl Run {
+    /// Adds failures; begins anew after a [`WINDOW`] of silence. Clocks that go back change nothing.
+    pub fn add(&mut self, times: u32, at: Moment) {
+        if self.last.is_some_and(|last| at - last > WINDOW) {
+            *self = Run::default();
+        }
+        self.count = self.count.saturating_add(times);
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+    }
+
+    /// Seconds between two failures on average; 0 for bursts.
+    pub fn pace(&self) -> i64 {
+        match (self.first, self.last) {
+            (Some(first), Some(last)) => (last - first).whole_secs() / i64::from(self.count.max(2) - 1),
+            _ => 0,
+        }
+    }
+
+    /// Still of now.
+    pub fn holds(&self, at: Moment) -> bool {
+        self.count > 0 && self.last.is_some_and(|last| at - last <= WINDOW)
+    }
+}
+
+/// What comes from one network, for one service.
+#[derive(Default)]
+pub(super) struct Origin {
+    pub run: Run,
+    pub addresses: HashSet<IpAddr>,
+    /// Names that failed in the run, at most [`FEW`].
+    pub names: HashSet<u64>,
+    /// Those of them that belong to no account.
+    pub strangers: HashSet<u64>,
+    /// Accounts that got in.
+    pub welcome: HashSet<usize>,
+    /// The largest run that was an attack.
+    pub attack: Option<Run>,
+}
+
+/// One name, whoever tries it.
+#[derive(Default)]
+pub(super) struct Tried {
+    pub run: Run,
+    /// Where it was tried from in the run, one address a network, at most [`FEW`].
+    pub from: HashMap<Network, IpAddr>,
+    /// The largest run that was an attack.
+    pub attack: Option<Run>,
+}
+
+/// One credential from one network.
+#[derive(Clone, Default)]
+pub(super) struct Visit {
+    pub run: Run,
+    pub logins: u32,
+    pub first: Option<Moment>,
+    pub last: Option<Moment>,
+    /// Every login so far fell into the night.
+    pub night: bool,
+    pub listed: u32,
+    pub moved: u32,
+    pub method: Vec<u8>,
+    /// Its first login used a key or device that was not known, or none.
+    pub strange: bool,
+    /// With a second factor.
+    pub second: bool,
+    pub country: Vec<u8>,
+    pub address: Option<IpAddr>,
+}
+
+/// A credential after many failures that was right in the end.
+#[derive(Clone)]
+pub(super) struct Guess {
+    pub at: Moment,
+    pub address: IpAddr,
+    pub method: Vec<u8>,
+    pub run: Run,
+}
+
+/// One credential.
+#[derive(Default)]
+pub(super) struct Credential {
+    /// By network, at most [`FEW`].
+    pub visits: HashMap<Network, Visit>,
+    /// Keys and devices that were used, hashed, at most [`FEW`].
+    pub keys: HashSet<u64>,
+    pub guess: Option<Guess>,
+    /// Failures from everywhere.
+    pub run: Run,
+}
+
+impl Credential {
+    /// The visits of this network; the one that was quiet longest makes room.
+    pub fn visit(&mut self, network: Network) -> &mut Visit {
+        if self.visits.len() >= FEW && !self.visits.contains_key(&network) {
+            // Failures alone go before logins: a flood of guesses must not make a home look new.
+            let oldest = self.visits.iter().min_by_key(|(_, v)| (v.logins > 0, v.last.or(v.run.last)));
+            if let Some(oldest) = oldest.map(|(network, _)| *network) {
+                self.visits.remove(&oldest);
+            }
+        }
+        self.visits.entry(network).or_default()
+    }
+}
+
+/// Files that one account moves, from one address or from all of them.
+#[derive(Default)]
+pub(super) struct Transfer {
+    /// Fetched lately: path, bytes, when; at most 256.
+    pub got: Vec<(u64, u64, Moment)>,
+    /// Put back within seconds: path, and by how many bytes larger; at most 256.
+    pub pairs: Vec<(u64, i64)>,
+    pub first: Option<Moment>,
+    pub pairs_from: Option<Moment>,
+    pub pairs_to: Option<Moment>,
+}
