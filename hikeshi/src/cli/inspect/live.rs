@@ -9,8 +9,9 @@ use sense::attribution::{Accounts, Attribution};
 use sense::inventory::Inventory;
 use sense::mail::Watch;
 use sense::process::{Memory, Table, judge};
+use sense::reading::Reading;
 
-use super::{InspectArgs, Seen, mail_reading, settings, trust};
+use super::{InspectArgs, Seen, settings, trust};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -49,7 +50,7 @@ pub fn look(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         true => {
             while !watch.poll(now, 16 << 20).map_err(|e| CommandError::failure(format!("{log}: {e}")))? {}
             let findings = watch.news(now);
-            seen.reading.join(mail_reading(&watch, findings));
+            seen.reading.join(Reading { findings, ..watch.reading() });
         }
         false => seen.reading.blind.push(format!("mail: there is no {log}; set [mail] log in hikeshi.toml")),
     }
