@@ -12,7 +12,7 @@
 //! | burst to strangers, not under the own domain, half of it put off | suspicious |
 //! | a form that sends each visitor a copy, fifteen in five minutes | suspicious, form abuse |
 //! | copies apart from the owner's mail, thirty in five minutes, a tenth refused | suspicious, form abuse |
-//! | twenty in five minutes to one address, nine of ten mails go there | suspicious, notice flood |
+//! | 22 in five minutes to one address, nine of ten mails go there | suspicious, notice flood |
 //! | the same from an account to itself (cron) | nothing |
 //! | eight to a mailer-daemon, or eight that were answered each, minutes apart | suspicious, bounce loop |
 //! | more than the operator's hard rate, nothing else | suspicious, of its own kind |
@@ -74,7 +74,8 @@ pub struct Limits {
     pub form_messages: u32,
     /// Messages from which the pattern of a form excuses nothing: a copy to oneself is cheap camouflage.
     pub form_messages_max: u32,
-    /// Messages within five minutes to one address that are a flood of notices; a site's cron sends one a minute.
+    /// Messages within five minutes to one address that are a flood of notices: more than four a minute, and more
+    /// than a score of form mails that come at once. A site's cron sends one a minute.
     pub notices: u32,
     /// Messages of one pair that may be a loop; people write fewer within minutes.
     pub loop_messages: u32,
@@ -107,7 +108,7 @@ impl Default for Limits {
             abroad_tried_own: 500,
             form_messages: 15,
             form_messages_max: 200,
-            notices: 20,
+            notices: 22,
             loop_messages: 8,
             networks: 4,
             networks_hour: 8,

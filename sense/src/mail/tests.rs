@@ -4,6 +4,9 @@ use model::{FactKey, FactValue, Target};
 
 use super::*;
 
+mod exim;
+mod formats;
+mod mailbox;
 mod restart;
 
 /// 7 March 2026, 10:00 in Tokyo.

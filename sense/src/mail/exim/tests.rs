@@ -186,13 +186,13 @@ fn no_injected_text_ever_attributes_to_its_victim() {
         let text = if quoted { text.replace('\\', "\\\\").replace('"', "\\\"") } else { text };
         let line = carrier.replace("ID", ID).replace("{q}", &text).replace("{}", &text);
         fooled += usize::from(naive(&line) == Some("victim"));
-        let who = match parse(line.as_bytes()) {
-            Parsed::Line(Line::Local { user, .. } | Line::Identified { user, .. }) => user.to_vec(),
-            Parsed::Line(Line::Login { login, .. }) => login.to_vec(),
-            Parsed::Line(Line::Folder { path, .. }) => path.to_vec(),
-            _ => continue,
+        let victims = match parse(line.as_bytes()) {
+            Parsed::Line(Line::Local { user, .. } | Line::Identified { user, .. }) => user != b"tenant",
+            Parsed::Line(Line::Login { .. }) => true, // none of the carriers logs in
+            Parsed::Line(Line::Folder { path, .. }) => !path.starts_with(b"/home/tenant"),
+            _ => false,
         };
-        if who.starts_with(b"victim") || who.starts_with(b"/home/victim") || who.ends_with(b"victim.example") {
+        if victims {
             wrong.push(line);
         }
     }
