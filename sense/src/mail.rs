@@ -43,8 +43,8 @@ const AGAIN: Span = Span::minutes(15);
 pub enum Trust {
     /// Nobody: what it says may be conclusive.
     Guarded,
-    /// Any tenant, through the syslog socket or a set-gid `postlog` (Postfix 3.7 and later): forged lines look
-    /// exactly alike, so nothing in it is more than suspicious.
+    /// Any tenant, through the syslog socket, a set-gid `postlog` (Postfix 3.7 and later) or the name of a folder from
+    /// which he calls sendmail (Exim with +arguments, see `exim`): forged lines look exactly alike, so nothing in it is more than suspicious.
     Forgeable,
 }
 

@@ -12,6 +12,10 @@
 //! `U=` of a message with `H=` is what the client's ident server claims (RFC 1413) and never attributes. Exim writes
 //! U, P and A in this order before `S=`; what stands behind it (message id, subject) is the tenant's text and is not looked at,
 //! except for the recipients at the end. A HELO name in which a field seems to begin has two readings.
+//!
+//! Exim writes the folder of `cwd=` as it is, newlines included (seen with 4.96): with +arguments in log_selector a
+//! tenant who makes such a folder writes lines that look exactly alike. Nothing in the text tells them apart, so such
+//! a log is [`super::Trust::Forgeable`]; sender, subject and arguments are escaped.
 
 use super::line::{Id, Line, Parsed, Status, Why, address, closing_quote, contains, number, why};
 
@@ -121,12 +125,12 @@ fn arrival(id: Id, text: &[u8], pid: Option<u32>) -> Parsed<'_> {
         (Some(client), Some(login), _) if protocol.ends_with(b"a") => {
             // `A=AUTHENTICATOR:ID[:SENDER]`; without an id nobody is named.
             let Some(name) = login.split(|b| *b == b':').nth(1).filter(|name| !name.is_empty()) else {
-                return Parsed::Line(Line::Arrived { id, before: None });
+                return Parsed::Line(Line::Arrived { id, before: None, sender: Some(sender) });
             };
             Line::Login { id, login: name, client, sender: Some(sender), recipients }
         }
         (None, None, Some(user)) if protocol.starts_with(b"local") => Line::Local { id, user, sender, recipients, pid },
-        _ => Line::Arrived { id, before: None },
+        _ => Line::Arrived { id, before: None, sender: Some(sender) },
     };
     Parsed::Line(line)
 }

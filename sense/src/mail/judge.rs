@@ -3,14 +3,16 @@
 //! | what is seen within an hour | strength |
 //! |---|---|
 //! | burst to many strangers, a fifth refused (or refused as spam), above the own past | conclusive |
-//! | the same with senders of three foreign domains | conclusive |
+//! | a dozen strangers in five minutes, or thirty in the hour, nearly half refused, above the own past, not under the own domain | conclusive |
+//! | the same under the own domain | suspicious |
+//! | the burst with senders of three foreign domains | conclusive |
 //! | the same, half of a hundred recipients or more abroad, not under the own domain | conclusive |
 //! | the same under the own domain, four of five of five hundred abroad | conclusive |
 //! | one of these, but usual at this hour, or one address gets a copy of nearly each (a form) | suspicious |
 //! | burst to strangers: half abroad, or a tenth refused, or two foreign domains, or ten senders | suspicious |
 //! | burst to strangers at night, above the own past, not under the own domain | suspicious |
 //! | burst to strangers, not under the own domain, half of it put off | suspicious |
-//! | a form that sends each visitor a copy, fifteen in five minutes | suspicious, form abuse |
+//! | a form that sends each visitor a copy, a dozen in five minutes | suspicious, form abuse |
 //! | copies apart from the owner's mail, thirty in five minutes, a tenth refused | suspicious, form abuse |
 //! | 22 in five minutes to one address, nine of ten mails go there | suspicious, notice flood |
 //! | the same from an account to itself (cron) | nothing |
@@ -23,7 +25,7 @@
 //! | what is seen within an hour | strength |
 //! |---|---|
 //! | burst to strangers from four networks far apart within ten minutes | conclusive |
-//! | burst to strangers from four networks near one another, a fifth refused or refused as spam | conclusive |
+//! | burst to strangers from three networks, a fifth refused or refused as spam | conclusive |
 //! | burst to strangers, half of what was tried refused as spam | conclusive |
 //! | forty to strangers from eight networks far apart, a fifth refused, however slow | conclusive |
 //! | burst to strangers from four networks near one another, all accepted | hint |
@@ -70,6 +72,12 @@ pub struct Limits {
     pub abroad_percent_own: u32,
     /// Recipients tried for it.
     pub abroad_tried_own: u32,
+    /// Messages within five minutes, and within the hour, that are enough where nearly all is plain.
+    pub few_messages: u32,
+    /// See `few_messages`.
+    pub few_messages_hour: u32,
+    /// Refused share for which few messages are enough, per cent: nobody's list is half dead but a guessed one.
+    pub few_bounced_percent: u32,
     /// Messages within five minutes from which a form that copies is suspicious.
     pub form_messages: u32,
     /// Messages from which the pattern of a form excuses nothing: a copy to oneself is cheap camouflage.
@@ -81,6 +89,8 @@ pub struct Limits {
     pub loop_messages: u32,
     /// Networks within ten minutes that one person does not have: a desk, a phone, a mobile line are three.
     pub networks: u32,
+    /// The same, where the mail is refused too.
+    pub networks_refused: u32,
     /// Networks far apart within an hour that no office has that shares a mailbox.
     pub networks_hour: u32,
     /// Refused share from which a program's burst by a mailbox is suspicious, per cent, and recipients for it.
@@ -106,11 +116,15 @@ impl Default for Limits {
             abroad_tried: 100,
             abroad_percent_own: 80,
             abroad_tried_own: 500,
-            form_messages: 15,
+            few_messages: 12,
+            few_messages_hour: 30,
+            few_bounced_percent: 45,
+            form_messages: 12,
             form_messages_max: 200,
             notices: 22,
             loop_messages: 8,
             networks: 4,
+            networks_refused: 3,
             networks_hour: 8,
             mailbox_bounced_percent: 30,
             mailbox_bounced: 30,
@@ -178,7 +192,7 @@ pub fn mailbox(facts: &Facts, own: &[String], limits: &Limits) -> Option<Strengt
     let bad = bad || forged >= limits.foreign_domains;
     let many = networks.at_once >= limits.networks;
     let conclusive = (burst && networks.apart_at_once >= limits.networks)
-        || (burst && many && bad)
+        || (burst && networks.at_once >= limits.networks_refused && bad)
         || (burst && spam(limits.bounced * 2, 50))
         || (bad && networks.apart >= limits.networks_hour && sums.messages >= limits.burst_messages * 2);
     let program = peak.messages >= limits.burst_messages
@@ -228,15 +242,23 @@ fn strength(facts: &Facts, usual: Option<Usual>, own: &[String], limits: &Limits
     let others = spread.seen.saturating_sub(spread.top);
     let strangers =
         sums.messages >= 3 && spread.distinct >= limits.strangers && share(spread.distinct, others.max(1), 60);
-    if !burst || !strangers {
-        return None;
-    }
     let unusual = usual.is_none_or(|usual| usual.is_exceeded_by(sums.messages));
 
     let foreign: Vec<u32> =
         facts.domains.iter().filter(|(d, _)| !d.is_empty() && !is_own(d, own)).map(|d| d.1).collect();
     let own_sent: u32 = facts.domains.iter().filter(|(d, _)| is_own(d, own)).map(|d| d.1).sum();
     let own_sender = share(own_sent, sums.messages, 50);
+
+    let few = peak.messages >= limits.few_messages || sums.messages >= limits.few_messages_hour;
+    let dead =
+        refused(sums) * 2 >= limits.few_messages && share(refused(sums), sums.recipients, limits.few_bounced_percent);
+    let apart = spread.distinct >= limits.few_messages && share(spread.distinct, others.max(1), 60);
+    if few && dead && apart {
+        return Some(if unusual && !own_sender { Strength::Conclusive } else { Strength::Suspicious });
+    }
+    if !burst || !strangers {
+        return None;
+    }
 
     let tried = sums.tried();
     // Dead addresses are refused at once, living ones take their time: those not tried yet count as living.

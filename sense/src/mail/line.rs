@@ -129,6 +129,8 @@ pub enum Line<'a> {
         id: Id,
         /// The id that it had before the filter.
         before: Option<Id>,
+        /// Envelope sender, when the line has it (Exim).
+        sender: Option<&'a [u8]>,
     },
 }
 
@@ -307,7 +309,7 @@ fn client(id: Id, text: &[u8]) -> Option<Line<'_>> {
             before = Id::new(earlier);
         }
     }
-    let Some(login) = login else { return Some(Line::Arrived { id, before }) };
+    let Some(login) = login else { return Some(Line::Arrived { id, before, sender: None }) };
     if login.is_empty() || !login.iter().all(u8::is_ascii_graphic) {
         return None;
     }

@@ -14,7 +14,7 @@ use model::{MailUser, Moment};
 use super::country::{self, Place};
 use super::exim;
 use super::folders::Folders;
-use super::line::{Id, Line, Parsed, Status, Why, minute, parse};
+use super::line::{Id, Line, Parsed, Status, Why, closing_quote, minute, parse};
 use super::message::{Message, hash};
 use super::stamp::Stamps;
 use super::who::Who;
@@ -278,8 +278,11 @@ impl Reader {
                 self.forget(id);
                 self.inbound.remove(&id);
             }
-            Line::Arrived { id, before } => {
+            Line::Arrived { id, before, sender } => {
                 self.forget(id);
+                if let Some(sender) = sender.filter(|_| !self.hot.is_empty()) {
+                    self.remember_inbound(id, sender);
+                }
                 // Given back by a filter under a new id: still the message of whoever handed it over.
                 if let Some(message) = before.filter(|before| *before != id).and_then(|b| self.find(&b).cloned()) {
                     self.remember(id, message);
@@ -506,9 +509,17 @@ impl Reader {
     }
 }
 
-/// The recipients of an Exim line: separated by spaces, a quoted one may hold some and then counts as several.
+/// The recipients of an Exim line: separated by spaces, a quoted local part may hold some.
 fn addresses(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|b| *b == b' ').filter(|address| !address.is_empty())
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_ascii_start();
+        let quoted = rest.strip_prefix(b"\"").and_then(closing_quote).map_or(0, |close| close + 2);
+        let end = quoted + rest[quoted..].iter().position(|b| *b == b' ').unwrap_or(rest.len() - quoted);
+        let (address, after) = rest.split_at(end);
+        rest = after;
+        (!address.is_empty()).then_some(address)
+    })
 }
 
 /// From one to another; the way back is another pair.

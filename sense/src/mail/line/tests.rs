@@ -58,10 +58,10 @@ fn lines_as_postfix_writes_them_are_read() {
             "w postfix-out/smtps/smtpd[2]: 4jZ3Dq58q9zB4B2: client=h[2001:db8::9]:4321, sasl_method=LOGIN, sasl_username=x, sasl_sender=<y@z>",
             "login 4jZ3Dq58q9zB4B2 x from 2001:db8::9",
         ),
-        ("w postfix/smtpd[2]: 4F001: client=h[192.0.2.4]", "Line(Arrived { id: 4F001, before: None })"),
+        ("w postfix/smtpd[2]: 4F001: client=h[192.0.2.4]", "Line(Arrived { id: 4F001, before: None, sender: None })"),
         (
             "w postfix/smtpd[2]: 4F001: client=localhost[127.0.0.1]:5, orig_queue_id=9A1C4, orig_client=h[192.0.2.4]",
-            "Line(Arrived { id: 4F001, before: Some(9A1C4) })",
+            "Line(Arrived { id: 4F001, before: Some(9A1C4), sender: None })",
         ),
         (
             "w postfix/cleanup[2]: 4F001: info: header X-PHP-Originating-Script: 20002:mail.php from local; from=<h>",

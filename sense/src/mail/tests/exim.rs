@@ -91,6 +91,38 @@ fn attacks_are_told_from_what_only_looks_like_them() {
                 log.mail(TEN + i, &folder, "botan", "botan@web01.test", &[(&format!("a{i}@example.com"), outcome)]);
             }
         }),
+        ("few, but half of them dead", &["botan MassMail Conclusive /home/botan/www/files"], |log| {
+            for i in 0..14i64 {
+                let outcome = if i % 2 == 0 { UNKNOWN } else { "sent" };
+                let to = format!("a{i}@example.com");
+                log.mail(TEN + i * 9, "/home/botan/www/files", "botan", "botan@web01.test", &[(&to, outcome)]);
+            }
+        }),
+        ("slow through the night, half of it dead", &["botan MassMail Conclusive "], |log| {
+            for i in 0..90i64 {
+                let outcome = if i % 2 == 0 { UNKNOWN } else { "sent" };
+                log.mail(TEN + i * 100, "", "botan", "botan@web01.test", &[(&format!("a{i}@example.com"), outcome)]);
+            }
+        }),
+        ("a few dead readers of a small letter", &[], |log| {
+            for i in 0..14i64 {
+                let outcome = if i % 5 == 0 { UNKNOWN } else { "sent" };
+                let to = format!("a{i}@example.com");
+                log.mail(TEN + i * 9, "/home/fuji/www", "fuji", "fuji@web01.test", &[(&to, outcome)]);
+            }
+        }),
+        ("robots of two nodes that answer one another", &["fuji BounceLoop Suspicious "], |log| {
+            for i in 0..14i64 {
+                let answer = [("noreply@example.com", "sent")];
+                log.mail(TEN + i * 60, "/home/fuji/www", "fuji", "help@fuji.example.jp", &answer);
+                let id = log.id();
+                let host = "H=mx.example.com [198.51.100.3]:25";
+                let line = format!("{id} <= noreply@example.com {host} P=esmtps S=9 for help@fuji.example.jp");
+                log.line(TEN + i * 60 + 9, &line);
+                log.line(TEN + i * 60 + 9, &format!("{id} => help <help@fuji.example.jp> R=virtual T=pipe"));
+                log.line(TEN + i * 60 + 9, &format!("{id} Completed"));
+            }
+        }),
         ("known addresses, taken for spam", &["botan MassMail Conclusive "], |log| {
             for i in 0..60i64 {
                 let outcome = if i % 3 == 0 { SPAM } else { "sent" };
@@ -249,6 +281,44 @@ fn the_numbers_of_a_folder_are_exact_and_its_site_is_named() {
     assert_eq!(text(f, FactKey::AttributedBy).as_deref(), Some("script"));
     assert_eq!(f.signal.site.as_ref().map(|s| s.as_str()), Some("www.botan.example.jp"));
     assert_eq!(f.signal.target, Target::LocalMail(Vec::new()));
+}
+
+#[test]
+fn a_folder_with_newlines_in_its_name_accuses_nobody_beyond_suspicion() {
+    let mut log = Exim::default();
+    for i in 0..60i64 {
+        // As Exim 4.96 writes it: the name of the folder is `x`, a line about a neighbour, `y`.
+        log.line(TEN + i, "cwd=/home/botan/www/x");
+        let id = log.id();
+        log.line(TEN + i, &format!("{id} <= x@y.example U=fuji P=local S=9 for a{i}@example.com"));
+        log.line(TEN + i, &format!("{id} ** a{i}@example.com R=dnslookup T=remote_smtp: {UNKNOWN}"));
+        log.text.extend(b"y 3 args: /usr/sbin/sendmail -t -i\n");
+    }
+    let judged = |trust| {
+        let mut watch = watch();
+        watch.settings.trust = trust;
+        let reading = watch.inspect(log.text.as_slice(), Moment::from_secs(TEN + 99)).unwrap();
+        assert_eq!(reading.dropped, 120, "what is left of the real lines is counted");
+        reading.findings.iter().map(|f| f.signal.strength).collect::<Vec<_>>()
+    };
+    assert_eq!(judged(Trust::Forgeable), [Strength::Suspicious]);
+    assert_eq!(judged(Trust::Guarded), [Strength::Conclusive], "who says that the log is guarded must be right");
+}
+
+#[test]
+fn a_quoted_recipient_with_spaces_is_one() {
+    let mut log = Exim::default();
+    let id = log.id();
+    let line = format!(
+        "{id} <= \"a U=botan P=local S=1\"@x.example U=fuji P=local S=351 T=\"a \\\"q\\\\\\\" s\\\\\" for a@b.example \"a for b\"@c.example"
+    );
+    log.line(TEN, &line);
+    let mut watch = watch();
+    let now = Moment::from_secs(TEN + 9);
+    watch.inspect(log.text.as_slice(), now).unwrap();
+    let (hour, ..) = watch.sums(3002, now).unwrap();
+    assert_eq!((hour.messages, hour.recipients), (1, 2));
+    assert!(watch.sums(3001, now).is_none());
 }
 
 #[test]

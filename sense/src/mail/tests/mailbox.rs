@@ -45,6 +45,10 @@ fn stolen_mailboxes_are_told_from_people_who_write_a_lot() {
         ("far networks, all of it accepted", &["fuji StolenMailbox Conclusive"], |log| {
             burst(log, 5, 40, &FAR, &["sent"])
         }),
+        ("three networks, a third of it unknown", &["fuji StolenMailbox Conclusive"], |log| {
+            burst(log, 5, 40, &FAR[..3], &[UNKNOWN, "sent", "sent"]);
+        }),
+        ("three networks, all of it accepted", &[], |log| burst(log, 5, 40, &FAR[..3], &["sent"])),
         ("one network, refused as spam", &["fuji StolenMailbox Conclusive"], |log| {
             burst(log, 3, 60, &FAR[..1], &["sent", SPAM, SPAM]);
         }),
