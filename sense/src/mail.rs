@@ -4,6 +4,7 @@
 //! Exim's local user, or the login of a mailbox, never by an address. No subject or text is kept: recipients are keyed
 //! hashes and counts. Which shares and rates mean what stands in [`judge`].
 
+mod answers;
 mod assess;
 pub mod country;
 mod exim;

@@ -76,9 +76,15 @@ impl Watch {
     }
 
     fn local(&self, key: Key, known: &Known, now: Moment) -> Vec<Finding> {
+        let limits = &self.settings.limits;
+        // Most accounts and folders send little; the sums say so before anything is worked out.
         let told = |key: &Key| {
             let window = self.reader.windows.get(key)?;
-            if matches!(window.part, Part::Mailbox(_)) || window.last_hour(now).messages < 3 {
+            let sums = window.last_hour(now);
+            let enough = sums.messages >= limits.loop_messages
+                || sums.recipients >= limits.burst_recipients
+                || limits.hard_per_hour.is_some_and(|most| sums.messages > most);
+            if matches!(window.part, Part::Mailbox(_)) || !enough {
                 return None;
             }
             let facts = window.facts(now, None)?;
@@ -87,7 +93,6 @@ impl Watch {
         };
         let Some(all) = told(&key) else { return Vec::new() };
         let folders: Vec<Told<'_>> = self.reader.parts(key.uid).iter().filter_map(told).collect();
-        let limits = &self.settings.limits;
         let each = || std::iter::once(&all).chain(&folders);
         let mut found = Vec::new();
 

@@ -17,7 +17,7 @@
 //! tenant who makes such a folder writes lines that look exactly alike. Nothing in the text tells them apart, so such
 //! a log is [`super::Trust::Forgeable`]; sender, subject and arguments are escaped.
 
-use super::line::{Id, Line, Parsed, Status, Why, address, closing_quote, contains, number, why};
+use super::line::{Id, Line, Parsed, Status, Why, address, closing_quote, contains, find, number, why};
 
 /// Takes apart what follows Exim's stamp: `[PID] ID FLAG …` or `cwd=…`.
 pub fn parse(line: &[u8]) -> Parsed<'_> {
@@ -69,9 +69,8 @@ fn process(line: &[u8]) -> (Option<u32>, &[u8]) {
 /// `DIR N args: PROGRAM OPTION…`. Calls that hand nothing over (queue runs, tests, listings) are passed over.
 fn folder(text: &[u8], pid: Option<u32>) -> Parsed<'_> {
     const MARK: &[u8] = b" args: ";
-    let mut places = (0..text.len().saturating_sub(MARK.len())).filter(|at| text[*at..].starts_with(MARK));
     // A folder or an argument that imitates the mark leaves it open where the folder ends.
-    let (Some(at), None) = (places.next(), places.next()) else { return Parsed::Malformed };
+    let Some(at) = find(text, MARK).filter(|at| !contains(&text[at + 1..], MARK)) else { return Parsed::Malformed };
     let digits = text[..at].iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let Some(path) = text[..at - digits].strip_suffix(b" ").filter(|_| digits > 0) else { return Parsed::Malformed };
     let arguments = text[at + MARK.len()..].split(|b| *b == b' ').skip(1);
@@ -168,7 +167,6 @@ fn host_address(text: &[u8]) -> Option<(std::net::IpAddr, &[u8])> {
 /// quotes, quotes inside it are escaped.
 fn recipients(text: &[u8]) -> &[u8] {
     const FOR: &[u8] = b" for ";
-    let find = |text: &[u8], what: &[u8]| (0..text.len()).find(|at| text[*at..].starts_with(what));
     let after = match find(text, b" T=\"") {
         None => text,
         Some(at) => match closing_quote(&text[at + 4..]) {
@@ -186,7 +184,7 @@ fn delivery(id: Id, text: &[u8], status: Status) -> Option<Line<'_>> {
     let from = match text.first()? {
         b'"' => 1 + closing_quote(&text[1..])?,
         // A file or command of a forward: what it holds is free text, the original stands behind it.
-        b'/' | b'|' | b':' => (0..text.len()).find(|at| text[*at..].starts_with(b" <"))?,
+        b'/' | b'|' | b':' => find(text, b" <")?,
         _ => 0,
     };
     let end = from + text[from..].iter().position(|b| *b == b' ').unwrap_or(text.len() - from);
@@ -209,13 +207,13 @@ fn delivery(id: Id, text: &[u8], status: Status) -> Option<Line<'_>> {
 
 /// What follows the fields.
 fn reason(text: &[u8]) -> &[u8] {
-    (0..text.len()).find(|at| text[*at..].starts_with(b": ")).map_or(text, |at| &text[at..])
+    find(text, b": ").map_or(text, |at| &text[at..])
 }
 
 /// `U=USER D=DOMAIN S=SENDER`.
 fn identified(id: Id, text: &[u8]) -> Option<Line<'_>> {
     let (user, rest) = text.strip_prefix(b"U=")?.split_at_checked(text.iter().position(|b| *b == b' ')? - 2)?;
-    let sender = &rest[(0..rest.len()).find(|at| rest[*at..].starts_with(b" S="))? + 3..];
+    let sender = &rest[find(rest, b" S=")? + 3..];
     // A domain that imitates the field leaves two readings; whose it is was read before it.
     (!user.is_empty() && !contains(sender, b" S=")).then_some(Line::Identified { id, user, sender })
 }

@@ -15,7 +15,6 @@ const ADDRESS_MAX: usize = 254;
 /// One pair since it began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pair {
-    key: u64,
     /// Messages.
     pub count: u32,
     /// How many of them were refused for good.
@@ -47,28 +46,38 @@ impl Pair {
 
 /// The pairs of one account.
 #[derive(Clone, Debug, Default)]
-pub struct Pairs(Vec<Pair>);
+pub struct Pairs {
+    /// Key and last minute of each, in the order of `pairs`: what is searched for each recipient lies together.
+    keys: Vec<(u64, u32)>,
+    pairs: Vec<Pair>,
+}
 
 impl Pairs {
-    /// A message of this minute; `names` gives both addresses when they are wanted and known.
+    /// A message of this minute; `names` gives both addresses when they are wanted and known. The messages of the pair.
     pub fn seen<'a>(&mut self, key: u64, minute: u32, names: impl FnOnce() -> Option<(&'a [u8], &'a [u8])>) -> u32 {
-        let at = match self.0.iter().position(|pair| pair.key == key) {
-            Some(at) => at,
-            None if self.0.len() < PAIRS_MAX => {
-                self.0.push(Pair::default());
-                self.0.len() - 1
+        let begun = Pair { first: minute, last: minute, ..Pair::default() };
+        let at = match self.keys.iter().position(|(known, _)| *known == key) {
+            Some(at) => {
+                if minute > self.keys[at].1 + PAUSE {
+                    self.pairs[at] = begun;
+                }
+                at
+            }
+            None if self.keys.len() < PAIRS_MAX => {
+                self.keys.push((key, minute));
+                self.pairs.push(begun);
+                self.keys.len() - 1
             }
             None => {
-                let oldest = self.0.iter().enumerate().min_by_key(|(_, pair)| pair.last);
-                oldest.map_or(0, |(at, _)| at)
+                let oldest = self.keys.iter().enumerate().min_by_key(|(_, (_, last))| *last).map_or(0, |(at, _)| at);
+                self.pairs[oldest] = begun;
+                oldest
             }
         };
-        let pair = &mut self.0[at];
-        if pair.key != key || minute > pair.last + PAUSE {
-            *pair = Pair { key, first: minute, last: minute, ..Pair::default() };
-        }
+        let pair = &mut self.pairs[at];
         pair.count += 1;
         pair.last = pair.last.max(minute);
+        self.keys[at] = (key, pair.last);
         if pair.count >= NAMED_FROM
             && pair.names.is_none()
             && let Some((from, to)) = names()
@@ -81,16 +90,22 @@ impl Pairs {
 
     /// One of them was refused for good.
     pub fn bounced(&mut self, key: u64) {
-        self.0.iter_mut().filter(|pair| pair.key == key).for_each(|pair| pair.bounced += 1);
+        self.with(key, |pair| pair.bounced += 1);
     }
 
     /// The recipient wrote back.
     pub fn answered(&mut self, key: u64) {
-        self.0.iter_mut().filter(|pair| pair.key == key).for_each(|pair| pair.answered += 1);
+        self.with(key, |pair| pair.answered += 1);
     }
 
     /// Those that repeated and are named, with a message after this minute.
     pub fn named(&self, after: u32) -> Vec<Pair> {
-        self.0.iter().filter(|pair| pair.names.is_some() && pair.last > after).cloned().collect()
+        self.pairs.iter().filter(|pair| pair.names.is_some() && pair.last > after).cloned().collect()
+    }
+
+    fn with(&mut self, key: u64, how: impl FnOnce(&mut Pair)) {
+        if let Some(at) = self.keys.iter().position(|(known, _)| *known == key) {
+            how(&mut self.pairs[at]);
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use jiff::tz::TimeZone;
 use model::{MailUser, Moment};
 
+use super::answers::{Answers, pair_key};
 use super::country::{self, Place};
 use super::exim;
 use super::folders::Folders;
@@ -28,13 +29,6 @@ pub const MESSAGES_MAX: usize = 200_000;
 const WINDOWS_MAX: usize = 65_536;
 /// Mailboxes and folders of one account that are counted apart; the one that is silent longest goes first.
 const PARTS_MAX: usize = 512;
-/// Inbound messages remembered while a pair of addresses is suspected of answering itself; old ones go first.
-const INBOUND_MAX: usize = 16_384;
-/// Pairs that are suspected.
-const HOT_MAX: usize = 1024;
-/// Messages of a pair from which its answers are looked for.
-const HOT_FROM: u32 = 3;
-
 /// What was read, since the reader was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -82,9 +76,7 @@ pub struct Reader {
     /// Parts of each account that have a window.
     parts: HashMap<u32, Vec<Key>>,
     folders: Folders,
-    /// Pairs that may be answering themselves, with the window that has them, and inbound messages with their sender.
-    hot: HashMap<u64, Key>,
-    inbound: HashMap<Id, u64>,
+    answers: Answers,
     /// Windows with something new since they were last asked for; never those of folders, whose account is.
     touched: Vec<Key>,
     counts: Counts,
@@ -107,8 +99,7 @@ impl Reader {
             windows: HashMap::new(),
             parts: HashMap::new(),
             folders: Folders::default(),
-            hot: HashMap::new(),
-            inbound: HashMap::new(),
+            answers: Answers::default(),
             touched: Vec::new(),
             counts: Counts::default(),
             last: Moment(i64::MIN),
@@ -181,7 +172,7 @@ impl Reader {
     pub(super) fn forget_account(&mut self, uid: u32) {
         self.windows.retain(|key, _| key.uid != uid);
         self.parts.remove(&uid);
-        self.hot.retain(|_, key| key.uid != uid);
+        self.answers.forget(uid);
         self.folders.forget(uid);
         self.touched.retain(|touched| touched.uid != uid);
         self.young.retain(|_, message| message.key.uid != uid);
@@ -250,8 +241,8 @@ impl Reader {
                 }
             }),
             Line::Queued { id, sender, recipients } => {
-                if !self.hot.is_empty() && !self.knows(&id) {
-                    self.remember_inbound(id, sender);
+                if !self.answers.is_idle() && !self.knows(&id) {
+                    self.answers.arrived(id, hash(&self.key, sender));
                 }
                 self.with(id, |message, window| {
                     let more = recipients.saturating_sub(message.recipients);
@@ -276,12 +267,12 @@ impl Reader {
             }
             Line::Removed(id) => {
                 self.forget(id);
-                self.inbound.remove(&id);
+                self.answers.left(&id);
             }
             Line::Arrived { id, before, sender } => {
                 self.forget(id);
-                if let Some(sender) = sender.filter(|_| !self.hot.is_empty()) {
-                    self.remember_inbound(id, sender);
+                if let Some(sender) = sender.filter(|_| !self.answers.is_idle()) {
+                    self.answers.arrived(id, hash(&self.key, sender));
                 }
                 // Given back by a filter under a new id: still the message of whoever handed it over.
                 if let Some(message) = before.filter(|before| *before != id).and_then(|b| self.find(&b).cloned()) {
@@ -295,8 +286,8 @@ impl Reader {
     fn handed(&mut self, id: Id, key: Key, folder: Option<String>, sender: &[u8], to: &[u8], at: Moment) {
         let night = self.is_night(at);
         let sender_hash = hash(&self.key, sender);
-        let domain = domain_of(sender);
-        let domain = std::str::from_utf8(&domain).unwrap_or("?");
+        let mut room = [0; 253];
+        let domain = domain_of(sender, &mut room);
         let mut message = Message::new(key, minute(at), sender_hash);
         if self.window(key, Part::All).is_none() {
             self.counts.accounts_shed += 1;
@@ -391,7 +382,7 @@ impl Reader {
     }
 
     fn delivery(&mut self, id: Id, to: &[u8], status: Status, why: Why) {
-        if !self.hot.is_empty() && self.inbound_delivery(id, to) {
+        if !self.answers.is_idle() && self.inbound_delivery(id, to) {
             return;
         }
         self.recipient(id, to, Some((status, why)));
@@ -399,7 +390,7 @@ impl Reader {
 
     /// A recipient that was named, or tried with this outcome.
     fn recipient(&mut self, id: Id, to: &[u8], outcome: Option<(Status, Why)>) {
-        let Reader { young, old, windows, key, country, hot, .. } = self;
+        let Reader { young, old, windows, key, country, answers, .. } = self;
         let Some(message) = young.get_mut(&id).or_else(|| old.get_mut(&id)) else { return };
         let hash = hash(key, to);
         let new = message.name(hash);
@@ -407,7 +398,7 @@ impl Reader {
         let more = new && message.seen > message.recipients;
         message.recipients += u32::from(more);
         let place = match new && country.is_some() {
-            true => country::place(&domain_of(to), *country),
+            true => country::place(domain_of(to, &mut [0; 253]).as_bytes(), *country),
             false => Place::Unknown,
         };
         let pair = pair_key(message.sender, hash);
@@ -417,11 +408,8 @@ impl Reader {
                 window.recipient(message.minute, hash, place);
                 let from = (window.sender.0 == message.sender).then_some(window.sender.1.as_slice());
                 let count = window.pairs.seen(pair, message.minute, || Some((from?, to)));
-                if count % HOT_FROM == 0 && at == message.key && hash != message.sender {
-                    if hot.len() >= HOT_MAX {
-                        hot.clear(); // a pair that goes on is back after three messages
-                    }
-                    hot.insert(pair, at);
+                if at == message.key && hash != message.sender {
+                    answers.suspect(pair, count, at);
                 }
             }
             if more {
@@ -446,19 +434,11 @@ impl Reader {
         self.touch(key);
     }
 
-    /// Remembers who sent an inbound message, while pairs are looked at.
-    fn remember_inbound(&mut self, id: Id, sender: &[u8]) {
-        if self.inbound.len() >= INBOUND_MAX {
-            self.inbound.clear();
-        }
-        self.inbound.insert(id, hash(&self.key, sender));
-    }
-
     /// Whether this delivers an inbound message; if it answers a pair, that is noted.
     fn inbound_delivery(&mut self, id: Id, to: &[u8]) -> bool {
-        let Some(sender) = self.inbound.get(&id) else { return false };
-        let pair = pair_key(hash(&self.key, to), *sender);
-        if let Some(window) = self.hot.get(&pair).and_then(|key| self.windows.get_mut(key)) {
+        let Some(sender) = self.answers.sender(&id) else { return false };
+        let pair = pair_key(hash(&self.key, to), sender);
+        if let Some(window) = self.answers.window(pair).and_then(|key| self.windows.get_mut(&key)) {
             window.pairs.answered(pair);
         }
         true
@@ -489,7 +469,6 @@ impl Reader {
         if self.young.len() >= MESSAGES_MAX / 2 {
             self.counts.messages_shed += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
-            self.hot.clear();
         }
         self.old.remove(&id); // a short id that is used again
         self.young.insert(id, message);
@@ -522,15 +501,13 @@ fn addresses(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// From one to another; the way back is another pair.
-fn pair_key(from: u64, to: u64) -> u64 {
-    from.rotate_left(29).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ to
-}
-
 /// The domain of an address, lower case, empty when it has none; a strange one is `?`.
-fn domain_of(address: &[u8]) -> Vec<u8> {
-    let Some(at) = address.iter().rposition(|b| *b == b'@') else { return Vec::new() };
-    let domain = address[at + 1..].to_ascii_lowercase();
+fn domain_of<'a>(address: &[u8], room: &'a mut [u8; 253]) -> &'a str {
+    let Some(at) = address.iter().rposition(|b| *b == b'@') else { return "" };
+    let domain = &address[at + 1..];
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    if domain.len() > 253 || !domain.iter().all(plain) { b"?".to_vec() } else { domain }
+    let Some(room) = room.get_mut(..domain.len()).filter(|_| domain.iter().all(plain)) else { return "?" };
+    room.copy_from_slice(domain);
+    room.make_ascii_lowercase();
+    std::str::from_utf8(room).unwrap_or("?")
 }
