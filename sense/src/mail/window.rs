@@ -246,8 +246,13 @@ impl Window {
 
     /// Something happened to a message of this minute.
     pub fn change(&mut self, minute: u32, how: impl Fn(&mut Counters)) {
-        if let Ok(at) = self.minutes.binary_search_by_key(&minute, |m| m.minute) {
-            how(&mut self.minutes[at].sums);
+        match self.minutes.back_mut() {
+            Some(newest) if newest.minute == minute => how(&mut newest.sums), // nearly always
+            _ => {
+                if let Ok(at) = self.minutes.binary_search_by_key(&minute, |m| m.minute) {
+                    how(&mut self.minutes[at].sums);
+                }
+            }
         }
         if let Some(hour) = self.hours.iter_mut().rev().find(|h| h.hour == minute / 60) {
             how(&mut hour.sums);
@@ -397,6 +402,10 @@ fn count<T>(names: &mut Vec<Named<T>>, same: impl Fn(&T) -> bool, make: impl FnO
         None => NAMES_MAX - 1,
     };
     let minutes = &mut names[at].minutes;
+    if let Some((_, count)) = minutes.back_mut().filter(|(newest, _)| *newest == minute) {
+        *count += 1;
+        return;
+    }
     match minutes.binary_search_by_key(&minute, |(m, _)| *m) {
         Ok(at) => minutes[at].1 += 1,
         Err(at) => minutes.insert(at, (minute, 1)),
