@@ -165,8 +165,9 @@ pub struct MailTable {
     /// The mail log.
     pub log: AbsolutePath,
     /// Whether nobody but the mail server can write into the log: true where Postfix writes `maillog_file` itself
-    /// and `postlog` is not set-gid; false where it goes through the syslog socket, which any tenant can write
-    /// to. Then the log alone is never more than suspicious.
+    /// and `postlog` is not set-gid, or Exim its main log without +arguments in log_selector; false where it goes
+    /// through the syslog socket, which any tenant can write to, or Exim logs the folder of each call, whose name
+    /// is a tenant's and may hold newlines. Then the log alone is never more than suspicious.
     pub log_is_guarded: bool,
     /// The table of uids whose local mail is held; beside it `…-sasl` (mailboxes) and `…-refused` (accounts that may
     /// hand in nothing).

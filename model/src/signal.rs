@@ -111,7 +111,7 @@ pub enum Kind {
     MassMail,
     /// More than the operator's hard rate.
     MailAboveHardRate,
-    /// A mailbox hands in mass mail with its password from many networks.
+    /// A mailbox hands in mass mail with its password, from many networks or mail that is refused.
     StolenMailbox,
     /// A form sends copies to addresses that its visitors choose.
     FormAbuse,

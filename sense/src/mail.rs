@@ -1,14 +1,24 @@
-//! Outgoing mail by account, from Postfix's log: who sends how much to whom, and whether that is mass mail.
+//! Outgoing mail by account, from the log of Postfix or Exim: who sends how much to whom, and what that is.
 //!
-//! A [`Watch`] follows one log. Attribution is by pickup's uid alone. No address, subject or text is kept:
-//! recipients are keyed hashes and counts. Which shares and rates mean what stands in [`judge`].
+//! A [`Watch`] follows one log; each line tells by its stamp which server wrote it. Attribution is by pickup's uid,
+//! Exim's local user, or the login of a mailbox, never by an address. No subject or text is kept: recipients are keyed
+//! hashes and counts. Which shares and rates mean what stands in [`judge`].
 
+mod answers;
+mod assess;
 pub mod country;
+mod exim;
+mod folders;
 pub mod judge;
 pub mod line;
+mod message;
+pub mod pairs;
 pub mod past;
+pub mod places;
 pub mod reader;
+mod recorded;
 pub mod stamp;
+mod who;
 pub mod window;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -17,20 +27,15 @@ use std::io;
 pub use jiff::tz::TimeZone as Zone;
 use model::order::Finding;
 use model::packet::{Baseline, Cursor};
-use model::{
-    AccountEntry, AccountRef, Check, Checked, Evidence, FactKey, Hash, Kind, Moment, Signal, Span, Strength, Target,
-    Verdict,
-};
+use model::{AccountEntry, AccountRef, Check, Checked, Hash, Kind, Moment, Signal, Span, Strength, Verdict};
 
 use crate::follow::{self, Follower, Start};
-use judge::{Judgement, Limits};
-use line::{Id, minute};
+use judge::Limits;
+use line::minute;
 use past::Past;
-use reader::Reader;
-use window::Facts;
+use reader::{Key, Reader};
+use who::Who;
 
-/// Most queue ids in one finding (`Target::LocalMail`).
-const QUEUED_MAX: usize = 500;
 /// A finding that goes on is told again after this time, with what the queue holds by then.
 const AGAIN: Span = Span::minutes(15);
 
@@ -39,8 +44,8 @@ const AGAIN: Span = Span::minutes(15);
 pub enum Trust {
     /// Nobody: what it says may be conclusive.
     Guarded,
-    /// Any tenant, through the syslog socket or a set-gid `postlog` (Postfix 3.7 and later): forged lines look
-    /// exactly alike, so nothing in it is more than suspicious.
+    /// Any tenant, through the syslog socket, a set-gid `postlog` (Postfix 3.7 and later) or the name of a folder from
+    /// which he calls sendmail (Exim with +arguments, see `exim`): forged lines look exactly alike, so nothing in it is more than suspicious.
     Forgeable,
 }
 
@@ -68,8 +73,8 @@ pub struct Watch {
     past: Past,
     /// Where batches of lines began, at most one a minute, to find the place from which to read again.
     marks: VecDeque<(u32, Cursor)>,
-    /// Findings that go on.
-    standing: HashMap<u32, Standing>,
+    /// Findings that go on; a window has one of a kind.
+    standing: HashMap<(Key, Kind), Standing>,
     /// Hours of an account in which a burst was seen: nothing is learned from them.
     tainted: HashSet<(u32, u32)>,
     /// The end of the log was reached: from now on lines are fresh.
@@ -79,7 +84,7 @@ pub struct Watch {
 }
 
 struct Known {
-    account: AccountRef,
+    entry: AccountEntry,
     domains: Vec<String>,
 }
 
@@ -140,14 +145,15 @@ impl Watch {
         let known = |entry: &AccountEntry| {
             let names = entry.sites.iter().flat_map(|s| std::iter::once(&s.domain).chain(&s.aliases));
             let domains = names.map(|d| d.as_str().to_owned()).collect();
-            (entry.account.uid, Known { account: entry.account.clone(), domains })
+            (entry.account.uid, Known { entry: entry.clone(), domains })
         };
+        self.reader.set_who(Who::new(entries));
         let before = std::mem::replace(&mut self.accounts, entries.iter().map(known).collect());
         // The next owner of a uid does not inherit what the last one sent.
         for (uid, known) in before {
-            if self.accounts.get(&uid).is_none_or(|k| k.account != known.account) {
+            if self.accounts.get(&uid).is_none_or(|k| k.entry.account != known.entry.account) {
                 self.reader.forget_account(uid);
-                self.standing.remove(&uid);
+                self.standing.retain(|(key, _), _| key.uid != uid);
                 self.tainted.retain(|(tainted, _)| *tainted != uid);
             }
         }
@@ -170,7 +176,7 @@ impl Watch {
 
     /// Sums of the last 60 minutes and of the last 24 hours, and the day's different recipients (an estimate).
     pub fn sums(&self, uid: u32, now: Moment) -> Option<(window::Counters, window::Counters, u32)> {
-        let window = self.reader.windows.get(&uid)?;
+        let window = self.reader.windows.get(&Key::local(uid))?;
         let (day, distinct) = window.last_day(now);
         Some((window.last_hour(now), day, distinct))
     }
@@ -229,80 +235,29 @@ impl Watch {
     pub fn news(&mut self, now: Moment) -> Vec<Finding> {
         self.learn(now);
         let mut news = Vec::new();
-        for uid in self.reader.take_touched() {
-            let Some(finding) = self.assess(uid, now) else {
-                self.standing.remove(&uid);
-                continue;
-            };
-            let signal = &finding.signal;
-            let known = self.standing.get(&uid);
-            let told = known.filter(|s| s.fingerprint == signal.fingerprint && s.strength >= signal.strength);
-            let tell = told.is_none_or(|s| now - s.told >= AGAIN);
-            let told = if tell { now } else { told.map_or(now, |s| s.told) };
-            let Signal { fingerprint, strength, since, .. } = *signal;
-            self.standing.insert(uid, Standing { fingerprint, strength, since, told });
-            let newest = self.reader.windows.get(&uid).map_or(0, |w| w.newest());
-            let hours = minute(since) / 60..=newest / 60;
-            self.tainted.extend(hours.rev().take(25).map(|hour| (uid, hour)));
-            if tell {
-                news.push(finding);
+        for key in self.reader.take_touched() {
+            let findings = self.assess(key, now);
+            self.standing.retain(|(standing, kind), _| {
+                *standing != key || findings.iter().any(|finding| finding.signal.kind == *kind)
+            });
+            for finding in findings {
+                let Signal { kind, fingerprint, strength, since, .. } = finding.signal;
+                let known = self.standing.get(&(key, kind));
+                let told = known.filter(|s| s.fingerprint == fingerprint && s.strength >= strength);
+                let tell = told.is_none_or(|s| now - s.told >= AGAIN);
+                let told = if tell { now } else { told.map_or(now, |s| s.told) };
+                self.standing.insert((key, kind), Standing { fingerprint, strength, since, told });
+                if key == Key::local(key.uid) {
+                    let newest = self.reader.windows.get(&key).map_or(0, |w| w.newest());
+                    let hours = minute(since) / 60..=newest / 60;
+                    self.tainted.extend(hours.rev().take(25).map(|hour| (key.uid, hour)));
+                }
+                if tell {
+                    news.push(finding);
+                }
             }
         }
         news
-    }
-
-    /// What the last hour of one account says now, whether it was told before or not.
-    pub fn assess(&self, uid: u32, now: Moment) -> Option<Finding> {
-        let known = self.accounts.get(&uid)?;
-        let window = self.reader.windows.get(&uid)?;
-        let sums = window.last_hour(now);
-        if sums.messages < 3 {
-            return None; // nothing below is said of fewer
-        }
-        let facts = window.facts(now, None)?;
-        let judgement = self.judge(known, &facts);
-        let kind = match judgement {
-            Judgement { mass: Some(_), .. } => Kind::MassMail,
-            Judgement { above_hard_rate: true, .. } => Kind::MailAboveHardRate,
-            _ => return None,
-        };
-        let mut strength = judgement.mass.unwrap_or(Strength::Suspicious);
-        if self.settings.trust == Trust::Forgeable {
-            strength = strength.min(Strength::Suspicious);
-        }
-        let also = match judgement.above_hard_rate && kind == Kind::MassMail {
-            true => vec![Kind::MailAboveHardRate],
-            false => Vec::new(),
-        };
-        let script = facts.script.clone().unwrap_or_default();
-        let fingerprint = Hash::of_parts(&[
-            b"mail",
-            known.account.name.as_str().as_bytes(),
-            &known.account.uid.to_le_bytes(),
-            &known.account.generation.to_le_bytes(),
-            if kind == Kind::MassMail { b"mass-mail" } else { b"hard-rate" },
-            script.as_bytes(),
-        ]);
-        // A burst longer than the window began when it was first seen.
-        let standing = self.standing.get(&uid).filter(|s| s.fingerprint == fingerprint);
-        let since = standing.map_or(facts.since, |s| s.since.min(facts.since));
-        let queued = self.reader.queued(uid, since, QUEUED_MAX * 2);
-        let long = queued.iter().filter_map(Id::queue_id).filter(model::QueueId::is_long).take(QUEUED_MAX);
-        let evidence = self.evidence(known, &facts, since, &also);
-        let body = serde_json::to_vec(&evidence).expect("texts and numbers are JSON");
-        let signal = Signal {
-            kind,
-            also,
-            strength,
-            account: known.account.clone(),
-            site: None,
-            at: now,
-            since,
-            target: Target::LocalMail(long.collect()),
-            fingerprint,
-            evidence: Hash::of(&body),
-        };
-        Some(Finding { signal, evidence })
     }
 
     /// The line of a verification: no mass mail since the restriction. Messages in the hold queue do not count,
@@ -313,11 +268,14 @@ impl Watch {
         if !self.live || !seen || since < self.covered {
             return checked(Verdict::NotChecked { why: "no_log".to_owned() });
         }
-        let Some(window) = self.reader.windows.get(&account.uid) else {
+        let known = self.accounts.get(&account.uid).filter(|k| k.entry.account == *account);
+        if let Some(mailbox) = known.and_then(|known| self.guilty_mailbox(known, since, now)) {
+            return checked(Verdict::Found { place: mailbox });
+        }
+        let Some(window) = self.reader.windows.get(&Key::local(account.uid)) else {
             return checked(Verdict::Clean { count: 0 });
         };
         let count = window.unheld_since(since, now);
-        let known = self.accounts.get(&account.uid).filter(|k| k.account == *account);
         let guilty = known.and_then(|known| {
             let mut facts = window.facts(now, Some(since))?;
             let free = facts.sums.messages.saturating_sub(facts.sums.held);
@@ -337,81 +295,8 @@ impl Watch {
         }
     }
 
-    /// Reads a recorded log whole, judging as it would have been judged minute by minute; the strongest finding
-    /// of each account and kind with the most messages is returned. `now` is when the record was made or later.
-    pub fn inspect(&mut self, log: &[u8], now: Moment) -> Vec<Finding> {
-        let mut best: HashMap<(u32, Kind), (Strength, i64, Finding)> = HashMap::new();
-        let mut judged = 0;
-        let lines = log.strip_suffix(b"\n").unwrap_or(log).split(|b| *b == b'\n');
-        for line in lines.filter(|_| !log.is_empty()) {
-            if let Some(at) = self.reader.line(line, now)
-                && minute(at) > judged
-            {
-                judged = minute(at);
-                self.keep_best(&mut best);
-            }
-        }
-        self.keep_best(&mut best);
-        let mut found: Vec<_> =
-            best.into_iter().map(|((uid, kind), (_, _, finding))| (uid, kind as u8, finding)).collect();
-        found.sort_by_key(|(uid, kind, _)| (*uid, *kind));
-        found.into_iter().map(|(_, _, finding)| finding).collect()
-    }
-
-    fn keep_best(&mut self, best: &mut HashMap<(u32, Kind), (Strength, i64, Finding)>) {
-        let now = self.reader.last();
-        for uid in self.reader.take_touched() {
-            let Some(finding) = self.assess(uid, now) else { continue };
-            let messages = match finding.evidence.get(FactKey::Messages) {
-                Some(model::FactValue::Number(messages)) => *messages,
-                _ => 0,
-            };
-            let weight = (finding.signal.strength, messages);
-            let key = (uid, finding.signal.kind);
-            if best.get(&key).is_none_or(|(strength, most, _)| (*strength, *most) <= weight) {
-                best.insert(key, (weight.0, weight.1, finding));
-            }
-        }
-    }
-
-    fn judge(&self, known: &Known, facts: &Facts) -> Judgement {
-        let usual = self.past.usual(&known.account.name, self.hour_of_day(facts.to));
-        judge::judge(facts, usual, &known.domains, &self.settings.limits)
-    }
-
     fn hour_of_day(&self, at: Moment) -> u8 {
         self.settings.zone.to_datetime(at.timestamp()).hour().unsigned_abs()
-    }
-
-    fn evidence(&self, known: &Known, facts: &Facts, since: Moment, also: &[Kind]) -> Evidence {
-        let mut evidence = Evidence::default();
-        let sums = &facts.sums;
-        let [abroad, domestic, unknown] = sums.percents();
-        for (key, number) in [
-            (FactKey::Messages, sums.messages),
-            (FactKey::Recipients, sums.recipients),
-            (FactKey::DistinctRecipients, facts.spread.distinct),
-            (FactKey::Bounced, sums.bounced),
-            (FactKey::Deferred, sums.deferred),
-            (FactKey::AbroadPercent, abroad),
-            (FactKey::DomesticPercent, domestic),
-            (FactKey::UnknownPercent, unknown),
-            (FactKey::Senders, facts.senders),
-            (FactKey::MailsPerHour, sums.messages),
-        ] {
-            evidence.number(key, i64::from(number));
-        }
-        if let Some(usual) = self.past.usual(&known.account.name, self.hour_of_day(facts.to)) {
-            evidence.number(FactKey::Baseline, usual.mean.round() as i64);
-        }
-        evidence.text(FactKey::From, since.to_string()).text(FactKey::To, facts.to.to_string());
-        if let Some(script) = &facts.script {
-            evidence.text(FactKey::Script, script);
-        }
-        if !also.is_empty() {
-            evidence.text(FactKey::Also, "mail_above_hard_rate");
-        }
-        evidence
     }
 
     /// Learns the hours that ended, once, and forgets accounts that were silent for a day.
@@ -424,19 +309,19 @@ impl Watch {
         for hour in due {
             let of_day = self.hour_of_day(Moment::from_secs(i64::from(hour) * 3600));
             for (uid, known) in &self.accounts {
-                let window = self.reader.windows.get(uid);
-                if (window.is_none() && !sending.contains(&known.account.name)) || self.tainted.contains(&(*uid, hour))
-                {
+                let window = self.reader.windows.get(&Key::local(*uid));
+                let name = &known.entry.account.name;
+                if (window.is_none() && !sending.contains(name)) || self.tainted.contains(&(*uid, hour)) {
                     continue;
                 }
-                self.past.learn(&known.account.name, of_day, window.map_or(0, |w| w.of_hour(hour)));
+                self.past.learn(name, of_day, window.map_or(0, |w| w.of_hour(hour)));
             }
         }
         let hour = minute(now) / 60;
         self.tainted.retain(|(_, tainted)| tainted + 25 > hour);
-        self.reader.windows.retain(|_, window| !window.is_idle(now));
+        self.reader.forget_idle(now);
         let windows = &self.reader.windows;
-        self.standing.retain(|uid, _| windows.get(uid).is_some_and(|w| w.newest() + 60 > minute(now)));
+        self.standing.retain(|(key, _), _| windows.get(key).is_some_and(|w| w.newest() + 60 > minute(now)));
     }
 }
 

@@ -165,12 +165,15 @@ fn other(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
     why(page, finding);
 }
 
-/// The script of a mail finding: its whole path when directory and name are known.
+/// The script of a mail finding: its whole path when directory and name are known, else what is.
 fn script(content: &LetterContent, finding: &FindingFacts) -> Option<String> {
-    let script = text(&finding.evidence, FactKey::Script)?;
-    let whole = match text(&finding.evidence, FactKey::ScriptDir) {
-        Some(folder) if !script.starts_with('/') => format!("{}/{script}", folder.trim_end_matches('/')),
-        _ => script.to_owned(),
+    let (script, folder) = (text(&finding.evidence, FactKey::Script), text(&finding.evidence, FactKey::ScriptDir));
+    let whole = match (script, folder) {
+        (Some(script), Some(folder)) if !script.starts_with('/') => {
+            format!("{}/{script}", folder.trim_end_matches('/'))
+        }
+        (Some(known), _) | (None, Some(known)) => known.to_owned(),
+        (None, None) => return None,
     };
     Some(mask::place(&whole, &content.home).path())
 }

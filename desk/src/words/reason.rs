@@ -86,8 +86,8 @@ pub fn reason(kind: Kind) -> Phrase {
             "more was sent than the hourly limit of this server allows",
         ),
         Kind::StolenMailbox => phrase(
-            "メールボックスのパスワードを使い、多数のネットワークから大量に送られていました。",
-            "the password of the mailbox was used from many networks to send in bulk",
+            "メールボックスのパスワードを使い、多数のネットワークから、または迷惑メールと判定される内容で、大量に送られていました。",
+            "the password of the mailbox was used to send in bulk, from many networks or mail that was refused",
         ),
         Kind::FormAbuse => phrase(
             "フォームの控えが、見知らぬ多数の宛先へ送られていました。",

@@ -1,4 +1,12 @@
-//! Reads the two stamps of syslog and decides what they leave open: the year, the zone, the hour that comes twice.
+//! Reads the stamps of syslog, Exim and Apache's error log and decides what they leave open: the year, the zone, the
+//! hour that comes twice.
+//!
+//! | written by | shape |
+//! |---|---|
+//! | syslog (RFC 3164) | `Mar  7 03:02:00 `: no year, no zone |
+//! | syslog (RFC 5424, RFC 3339) | `2026-03-07T03:02:00.123456+09:00 ` |
+//! | Exim (specification, 52.4) | `2026-03-07 03:02:00 `, with `.123` (+millisec) and `+0900 ` (log_timezone) |
+//! | Apache (core, ErrorLogFormat) | `[Sat Mar 07 03:02:00.123456 2026] ` |
 //!
 //! A stamp is a hint, the arrival decides: nothing is dated after it was read, and a clock or zone that is
 //! wrong by a constant is corrected by what fresh lines show (fail2ban #2566, #4172: dropped as "old").
@@ -21,21 +29,29 @@ pub struct Stamps {
     shift: i64,
     /// Seconds of the last stamp as written.
     raw: i64,
+    /// The last stamp was Exim's.
+    exim: bool,
 }
 
 impl Stamps {
     /// `zone` is the node's, in which syslog writes stamps without one.
     pub fn new(zone: TimeZone) -> Stamps {
-        Stamps { zone, cached: ([0; 12], 0, 0), last: i64::MIN, shift: 0, raw: 0 }
+        Stamps { zone, cached: ([0; 12], 0, 0), last: i64::MIN, shift: 0, raw: 0, exim: false }
     }
 
     /// The moment of a line that was there at `now`, and what follows the stamp.
     pub fn read<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(Moment, &'a [u8])> {
+        self.exim = false;
         let (secs, micros, rest) = match line.first()? {
+            b'0'..=b'9' if line.get(10) == Some(&b' ') => {
+                self.exim = true;
+                self.exim(line)?
+            }
             b'0'..=b'9' => {
                 let (secs, micros, rest) = rfc3339(line)?;
                 (secs, micros, rest.strip_prefix(b" ")?)
             }
+            b'[' => self.apache(line)?,
             _ => self.classic(line, now)?,
         };
         self.raw = secs;
@@ -43,6 +59,11 @@ impl Stamps {
         self.last = secs;
         let at = Moment(secs.saturating_mul(1_000_000) + micros);
         Some((at.min(now), rest))
+    }
+
+    /// Whether the stamp read last was Exim's: then what follows it is a line of Exim, else one of syslog.
+    pub fn is_exim(&self) -> bool {
+        self.exim
     }
 
     /// Fresh lines were read up to their end at `now`: the last stamp should say so. If not, the difference
@@ -102,6 +123,52 @@ impl Stamps {
         Some(Moment::from_secs(secs).min(now))
     }
 
+    /// `2026-03-07 03:02:00[.123] [+0900] `: local without a zone.
+    fn exim<'a>(&mut self, line: &'a [u8]) -> Option<(i64, i64, &'a [u8])> {
+        let fixed: &[u8; 19] = line.first_chunk()?;
+        if fixed[4] != b'-' || fixed[7] != b'-' || fixed[13] != b':' || fixed[16] != b':' {
+            return None;
+        }
+        let second = two(fixed[17], fixed[18]).filter(|s| *s <= 60)?.min(59);
+        let (micros, rest) = fraction(&line[19..]);
+        let rest = rest.strip_prefix(b" ")?;
+        // The minute is worked out once: its twelve digits are the key.
+        let minute = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15].map(|at: usize| fixed[at]);
+        let whole = |fixed: &[u8; 19]| {
+            let year = two(fixed[0], fixed[1])? * 100 + two(fixed[2], fixed[3])?;
+            let (month, day) = (two(fixed[5], fixed[6])? as i8, two(fixed[8], fixed[9])? as i8);
+            let (hour, minute) = (two(fixed[11], fixed[12])? as i8, two(fixed[14], fixed[15])? as i8);
+            let time = civil::Time::new(hour, minute, 0, 0).ok()?;
+            Some(civil::Date::new(i16::try_from(year).ok()?, month, day).ok()?.to_datetime(time))
+        };
+        if let [sign @ (b'+' | b'-'), a, b, c, d, b' ', rest @ ..] = rest {
+            let offset = two(*a, *b)? * 3600 + two(*c, *d)? * 60;
+            let local = TimeZone::UTC.to_timestamp(whole(fixed)?).ok()?.as_second() + second;
+            return Some((if *sign == b'-' { local + offset } else { local - offset }, micros, rest));
+        }
+        if self.cached.0 != minute {
+            self.cached = (minute, 0, self.seconds(whole(fixed)?)?);
+        }
+        Some((self.cached.2 + second, micros, rest))
+    }
+
+    /// `[Sat Mar 07 03:02:00.123456 2026] `: local, with its year at the end.
+    fn apache<'a>(&mut self, line: &'a [u8]) -> Option<(i64, i64, &'a [u8])> {
+        let fixed: &[u8; 20] = line.first_chunk()?;
+        let apart = [(0, b'['), (4, b' '), (8, b' '), (11, b' '), (14, b':'), (17, b':')];
+        if apart.iter().any(|(at, sign)| fixed[*at] != *sign) {
+            return None;
+        }
+        let day = two(fixed[9], fixed[10])? as i8;
+        let time = civil::Time::new(two(fixed[12], fixed[13])? as i8, two(fixed[15], fixed[16])? as i8, 0, 0).ok()?;
+        let second = two(fixed[18], fixed[19]).filter(|s| *s <= 60)?.min(59);
+        let (micros, rest) = fraction(&line[20..]);
+        let [b' ', y1, y2, y3, y4, b']', b' ', rest @ ..] = rest else { return None };
+        let year = i16::try_from(two(*y1, *y2)? * 100 + two(*y3, *y4)?).ok()?;
+        let date = civil::Date::new(year, month(&fixed[5..8])? as i8, day).ok()?;
+        Some((self.seconds(date.to_datetime(time))? + second, micros, rest))
+    }
+
     /// `Mar  7 03:02:00 `: no year, no zone.
     fn classic<'a>(&mut self, line: &'a [u8], now: Moment) -> Option<(i64, i64, &'a [u8])> {
         let stamp: &[u8; 16] = line.first_chunk()?;
@@ -157,13 +224,7 @@ fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let mut rest = &line[19..];
-    let mut micros = 0;
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
-        micros = (0..6).fold(0, |sum, i| sum * 10 + fraction[..digits].get(i).map_or(0, |b| i64::from(b - b'0')));
-        rest = &fraction[digits..];
-    }
+    let (micros, rest) = fraction(&line[19..]);
     let (offset, rest) = match rest {
         [b'Z', rest @ ..] => (0, rest),
         [sign @ (b'+' | b'-'), a, b, b':', c, d, rest @ ..] => {
@@ -174,6 +235,14 @@ fn rfc3339(line: &[u8]) -> Option<(i64, i64, &[u8])> {
     };
     let secs = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
     Some((secs - offset, micros, rest))
+}
+
+/// Microseconds of `.123456` and what follows them; 0 when there is no fraction.
+fn fraction(text: &[u8]) -> (i64, &[u8]) {
+    let Some(fraction) = text.strip_prefix(b".") else { return (0, text) };
+    let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+    let micros = (0..6).fold(0, |sum, i| sum * 10 + fraction[..digits].get(i).map_or(0, |b| i64::from(b - b'0')));
+    (micros, &fraction[digits..])
 }
 
 /// The time of an access log without its brackets: `07/Mar/2026:01:00:00 +0900`.
@@ -282,7 +351,7 @@ mod tests {
             "2026-02-03T17:40:60Z c",
             "2026-12-24T00:00:00Z d",
             "2026-13-24T00:00:00Z e",
-            "2026-02-03 18:20:05 f",
+            "2026-02-03 18:20 f",
             "Xyz  3 17:40:10 g",
             "",
         ];

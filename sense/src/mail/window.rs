@@ -9,6 +9,8 @@ use model::{Moment, Span};
 
 use super::country::Place;
 use super::line::minute;
+use super::pairs::{Pair, Pairs};
+use super::places::{Networks, Places};
 
 /// Minutes kept one by one: the judged hour and what a slow clock or a late line needs.
 const MINUTES: u32 = 75;
@@ -32,7 +34,11 @@ pub struct Counters {
     pub bounced: u32,
     /// Recipients whose first attempt was put off.
     pub deferred: u32,
-    /// Recipients by country; only those seen in an attempt.
+    /// Refused or put off as spam.
+    pub spam: u32,
+    /// Refused for what says nothing about the mail: the node's address is on a block list, a mailbox is full.
+    pub excused: u32,
+    /// Recipients by country; only those that were named.
     pub abroad: u32,
     /// See `abroad`.
     pub domestic: u32,
@@ -51,6 +57,8 @@ impl Counters {
         self.sent += other.sent;
         self.bounced += other.bounced;
         self.deferred += other.deferred;
+        self.spam += other.spam;
+        self.excused += other.excused;
         self.abroad += other.abroad;
         self.domestic += other.domestic;
         self.unknown += other.unknown;
@@ -58,7 +66,8 @@ impl Counters {
         self.night += other.night;
     }
 
-    /// Recipients of which an attempt was seen; one that was put off and delivered later is one.
+    /// Recipients that were named, when handed over (Exim) or in an attempt; one that was put off and delivered later
+    /// is one.
     pub fn tried(&self) -> u32 {
         self.abroad + self.domestic + self.unknown
     }
@@ -124,6 +133,10 @@ pub struct Facts {
     pub script: Option<String>,
     /// First message of the burst around the peak.
     pub since: Moment,
+    /// Pairs of addresses that repeated.
+    pub pairs: Vec<Pair>,
+    /// Where a mailbox logged in from.
+    pub networks: Networks,
     /// First and last message of the stretch.
     pub from: Moment,
     /// See `from`.
@@ -137,9 +150,26 @@ struct Named<T> {
     minutes: VecDeque<(u32, u32)>,
 }
 
-/// One account's past day.
+/// What of an account's mail a window is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All that it hands to sendmail.
+    #[default]
+    All,
+    /// What is handed to sendmail from this folder.
+    Folder(String),
+    /// What this mailbox hands in with its password.
+    Mailbox(String),
+}
+
+/// The past day of one account's mail, or of a part of it.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
+    pub(super) part: Part,
+    pub(super) pairs: Pairs,
+    pub(super) places: Places,
+    /// The newest sender, its hash and its text: one pair may have to be named.
+    pub(super) sender: (u64, Vec<u8>),
     minutes: VecDeque<Minute>,
     hours: VecDeque<Hour>,
     recent: VecDeque<(u32, u64)>,
@@ -153,6 +183,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// Nothing yet, of this part.
+    pub fn of(part: Part) -> Window {
+        Window { part, ..Window::default() }
+    }
+
     /// A message was handed over.
     pub fn message(&mut self, at: Moment, night: bool, sender: u64, domain: &str) {
         let now = minute(at);
@@ -211,8 +246,13 @@ impl Window {
 
     /// Something happened to a message of this minute.
     pub fn change(&mut self, minute: u32, how: impl Fn(&mut Counters)) {
-        if let Ok(at) = self.minutes.binary_search_by_key(&minute, |m| m.minute) {
-            how(&mut self.minutes[at].sums);
+        match self.minutes.back_mut() {
+            Some(newest) if newest.minute == minute => how(&mut newest.sums), // nearly always
+            _ => {
+                if let Ok(at) = self.minutes.binary_search_by_key(&minute, |m| m.minute) {
+                    how(&mut self.minutes[at].sums);
+                }
+            }
         }
         if let Some(hour) = self.hours.iter_mut().rev().find(|h| h.hour == minute / 60) {
             how(&mut hour.sums);
@@ -287,17 +327,19 @@ impl Window {
         Some(Facts {
             sums,
             peak,
-            spread: self.spread(inside),
+            spread: self.spread(&inside),
             senders: self.senders.iter().filter(|s| in_stretch(&s.minutes) > 0).count() as u32,
             domains: domains.collect(),
             script: script.map(|(_, name)| name.clone()),
+            pairs: self.pairs.named(after),
+            networks: self.places.networks(inside),
             since: burst_start(&minutes, at, peak.messages),
             from: first.first,
             to: last.last,
         })
     }
 
-    fn spread(&self, inside: impl Fn(u32) -> bool) -> Spread {
+    fn spread(&self, inside: &impl Fn(u32) -> bool) -> Spread {
         let mut by_hash: HashMap<u64, u32> = HashMap::new();
         for (_, hash) in self.recent.iter().filter(|(m, _)| inside(*m)) {
             *by_hash.entry(*hash).or_default() += 1;
@@ -342,6 +384,7 @@ impl Window {
         while self.recent.front().is_some_and(|(m, _)| *m < old) {
             self.recent.pop_front();
         }
+        self.places.forget(old);
         forget_names(&mut self.senders, old);
         forget_names(&mut self.domains, old);
         forget_names(&mut self.scripts, old);
@@ -359,6 +402,10 @@ fn count<T>(names: &mut Vec<Named<T>>, same: impl Fn(&T) -> bool, make: impl FnO
         None => NAMES_MAX - 1,
     };
     let minutes = &mut names[at].minutes;
+    if let Some((_, count)) = minutes.back_mut().filter(|(newest, _)| *newest == minute) {
+        *count += 1;
+        return;
+    }
     match minutes.binary_search_by_key(&minute, |(m, _)| *m) {
         Ok(at) => minutes[at].1 += 1,
         Err(at) => minutes.insert(at, (minute, 1)),

@@ -14,7 +14,7 @@ use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 use sense::{cron, login};
 
-use super::{InspectArgs, Seen, login_settings, mail_reading, settings, trust};
+use super::{InspectArgs, Seen, login_settings, settings, trust};
 use crate::clock::system_now;
 use crate::config::{CRON_SPOOL, Config};
 use crate::exit::CommandError;
@@ -56,7 +56,7 @@ pub fn look(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         true => {
             while !watch.poll(now, 16 << 20).map_err(|e| CommandError::failure(format!("{log}: {e}")))? {}
             let findings = watch.news(now);
-            seen.reading.join(mail_reading(&watch, findings));
+            seen.reading.join(Reading { findings, ..watch.reading() });
         }
         false => seen.reading.blind.push(format!("mail: there is no {log}; set [mail] log in hikeshi.toml")),
     }

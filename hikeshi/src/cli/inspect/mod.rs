@@ -17,7 +17,7 @@ use model::order::Finding;
 use model::{AccountEntry, AccountName, Kind, Language, Mode, Moment, Number, Strength, Trouble};
 use sense::inventory::Inventory;
 use sense::mail::judge::Limits;
-use sense::mail::{Settings, Trust, Watch, Zone};
+use sense::mail::{Settings, Trust, Zone};
 use sense::reading::Reading;
 
 use crate::cli::{Common, Format, print};
@@ -33,7 +33,7 @@ pub struct InspectArgs {
     /// Recorded process table, one JSON object a line; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     processes: Vec<PathBuf>,
-    /// Recorded mail log of Postfix; `-` reads standard input
+    /// Recorded mail log of Postfix or Exim; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     mail_log: Vec<PathBuf>,
     /// Crontab of one account as the spool keeps it; the owner is `--account`, or the file's name
@@ -123,12 +123,6 @@ fn zone() -> Zone {
 /// Whether the log's text can be believed beyond suspicion.
 pub fn trust(config: &Config) -> Trust {
     if config.mail.log_is_guarded { Trust::Guarded } else { Trust::Forgeable }
-}
-
-/// What a mail log said, with the counts of its reader.
-fn mail_reading(watch: &Watch, findings: Vec<Finding>) -> Reading {
-    let (reader, follower) = watch.counts();
-    Reading { findings, lines: reader.lines, dropped: reader.dropped + follower.dropped_long, ..Reading::default() }
 }
 
 /// One account with what was found and what would be done at once in enforce mode.

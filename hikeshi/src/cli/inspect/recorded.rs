@@ -1,6 +1,6 @@
 //! Recorded input: files of a node that may be elsewhere, each read by its own reader.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use model::AccountEntry;
@@ -11,7 +11,7 @@ use sense::mail::{Trust, Watch};
 use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 
-use super::{InspectArgs, Seen, login_settings, mail_reading, settings};
+use super::{InspectArgs, Seen, login_settings, settings};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -41,13 +41,10 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
     }
     for path in &args.mail_log {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
-        let mut log = Vec::new();
-        open(path)?.read_to_end(&mut log).map_err(failed)?;
         let now = args.at.unwrap_or_else(system_now);
         let mut watch = Watch::new(settings(config, Trust::Guarded)?, now);
         watch.set_accounts(&inventory.accounts);
-        let findings = watch.inspect(&log, now);
-        seen.reading.join(mail_reading(&watch, findings));
+        seen.reading.join(watch.inspect(open(path)?, now).map_err(failed)?);
     }
     for path in &args.login_log {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));

@@ -7,8 +7,12 @@ fn shown(line: &str) -> String {
         Parsed::Line(Line::Pickup { id, uid, sender, before }) => {
             format!("pickup {id:?} {uid} {} {before:?}", String::from_utf8_lossy(sender))
         }
-        Parsed::Line(Line::Delivery { id, to, status }) => {
+        Parsed::Line(Line::Delivery { id, to, status, .. }) => {
             format!("to {id:?} {} {status:?}", String::from_utf8_lossy(to))
+        }
+        Parsed::Line(Line::Queued { id, recipients, .. }) => format!("queued {id:?} {recipients}"),
+        Parsed::Line(Line::Login { id, login, client, .. }) => {
+            format!("login {id:?} {} from {client}", String::from_utf8_lossy(login))
         }
         other => format!("{other:?}"),
     }
@@ -34,7 +38,7 @@ fn lines_as_postfix_writes_them_are_read() {
         ),
         (
             "w postfix/qmgr[2]: 4F001: from=<a, size=1, nrcpt=9 (queue active)@x>, size=316, nrcpt=1 (queue active)",
-            "Line(Queued { id: 4F001, recipients: 1 })",
+            "queued 4F001 1",
         ),
         ("w postfix/qmgr[2]: 4F001: removed", "Line(Removed(4F001))"),
         ("w postfix/postsuper[2]: 4F001: placed on hold", "Line(Held(4F001))"),
@@ -46,7 +50,19 @@ fn lines_as_postfix_writes_them_are_read() {
             "w postfix/cleanup[2]: 4F001: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 4.7.1; from=<x>",
             "Line(Refused(4F001))",
         ),
-        ("w postfix/submission/smtpd[2]: 4F001: client=h[1.2.3.4], sasl_username=x", "Line(Arrived(4F001))"),
+        (
+            "w postfix/submission/smtpd[2]: 4F001: client=h[192.0.2.4], sasl_method=PLAIN, sasl_username=info@x.example",
+            "login 4F001 info@x.example from 192.0.2.4",
+        ),
+        (
+            "w postfix-out/smtps/smtpd[2]: 4jZ3Dq58q9zB4B2: client=h[2001:db8::9]:4321, sasl_method=LOGIN, sasl_username=x, sasl_sender=<y@z>",
+            "login 4jZ3Dq58q9zB4B2 x from 2001:db8::9",
+        ),
+        ("w postfix/smtpd[2]: 4F001: client=h[192.0.2.4]", "Line(Arrived { id: 4F001, before: None, sender: None })"),
+        (
+            "w postfix/smtpd[2]: 4F001: client=localhost[127.0.0.1]:5, orig_queue_id=9A1C4, orig_client=h[192.0.2.4]",
+            "Line(Arrived { id: 4F001, before: Some(9A1C4), sender: None })",
+        ),
         (
             "w postfix/cleanup[2]: 4F001: info: header X-PHP-Originating-Script: 20002:mail.php from local; from=<h>",
             "Line(Script { id: 4F001, uid: 20002, name: \"mail.php\" })",
@@ -96,6 +112,10 @@ fn lines_of_ours_in_another_shape_are_malformed() {
         "w postfix/smtp[1]: 4F001: to=<a@b>, status=sent (ok)",
         "w postfix/smtp[1]: 4F001: to=<a@b>, relay=x, dsn=2.0.0, status=sent",
         "w postfix/smtp[1]: 4F001: to=<a@b>, relay=x, dsn=2.0.0, status=lost (x)",
+        "w postfix/smtpd[1]: 4F001: client=h[192.0.2.4], sasl_method=PLAIN, sasl_username=a, sasl_username=b",
+        "w postfix/smtpd[1]: 4F001: client=h[192.0.2.4], sasl_username=a b",
+        "w postfix/smtpd[1]: 4F001: client=h[nonsense], sasl_username=a",
+        "w postfix/smtpd[1]: 4F001: client=h",
     ] {
         assert_eq!(parse(line.as_bytes()), Parsed::Malformed, "{line}");
     }
@@ -109,6 +129,23 @@ fn a_recipient_that_imitates_a_delivery_makes_its_line_ambiguous() {
     let line = r#"w postfix/smtp[1]: 4F001: to=<"x\"\\>, relay=a[1.1.1.1]:25, dsn=2.0.0, status=sent (ok)"@b.test>, relay=127.0.0.1[127.0.0.1]:25, delay=0, delays=0/0/0/0, dsn=5.1.1, status=bounced (no)"#;
     let shown = shown(line);
     assert!(shown.ends_with("@b.test Bounced"), "{shown}");
+}
+
+#[test]
+fn only_words_for_spam_are_spam_and_a_block_list_is_the_nodes_trouble() {
+    let table = [
+        ("550 5.7.1 rejected as spam", Why::Spam),
+        ("550 High probability of SPAM", Why::Spam),
+        ("421-4.7.0 unsolicited mail originating from", Why::Spam),
+        ("554 5.7.1 Service unavailable; client [192.0.2.1] blocked using zen.spamhaus.example", Why::Excused),
+        ("550 spam source, see our DNSBL", Why::Excused),
+        ("552 5.2.2 over quota", Why::Excused),
+        ("550 5.1.1 user unknown", Why::Other),
+        ("", Why::Other),
+    ];
+    for (reply, expected) in table {
+        assert_eq!(why(reply.as_bytes()), expected, "{reply}");
+    }
 }
 
 /// xorshift64*: enough for variants, and its seed reproduces a failure.

@@ -46,7 +46,7 @@ fn a_kill_at_any_line_changes_no_finding() {
     let whole = Spool::new("whole", &log.text);
     let mut watch = whole.watch(None, TEN + 200);
     while !watch.poll(now, 1 << 20).unwrap() {}
-    let expected = (watch.assess(3001, now), watch.assess(3002, now), watch.sums(3001, now).unwrap().0);
+    let expected = (one(&watch, 3001, now), one(&watch, 3002, now), watch.sums(3001, now).unwrap().0);
     assert_eq!(expected.0.as_ref().unwrap().signal.strength, Strength::Conclusive);
 
     let ends: Vec<usize> = log.text.match_indices('\n').map(|(at, _)| at + 1).collect();
@@ -62,7 +62,7 @@ fn a_kill_at_any_line_changes_no_finding() {
         std::io::Write::write_all(&mut fs::OpenOptions::new().append(true).open(spool.path()).unwrap(), rest).unwrap();
         let mut second = spool.watch(Some(cursor), TEN + 200);
         while !second.poll(now, 1 << 20).unwrap() {}
-        let got = (second.assess(3001, now), second.assess(3002, now), second.sums(3001, now).unwrap().0);
+        let got = (one(&second, 3001, now), one(&second, 3002, now), second.sums(3001, now).unwrap().0);
         assert_eq!(got, expected, "killed after line {n}");
     }
 }
