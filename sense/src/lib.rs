@@ -12,5 +12,5 @@ pub mod locate;
 pub mod mail;
 pub mod process;
 pub mod reading;
-pub mod requests;
 pub mod snapshot;
+pub mod web;

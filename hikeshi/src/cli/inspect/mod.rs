@@ -35,6 +35,12 @@ pub struct InspectArgs {
     /// Recorded mail log of Postfix; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     mail_log: Vec<PathBuf>,
+    /// Recorded access log of a web server; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    access_log: Vec<PathBuf>,
+    /// How access logs are written: an nginx log_format or an Apache LogFormat [default: each line tells]
+    #[arg(long, value_name = "STRING", value_parser = sense::web::Format::new)]
+    access_format: Option<sense::web::Format>,
     /// Time of the record (RFC 3339)
     #[arg(long, value_parser = |t: &str| Moment::parse(t).ok_or("write the time as 2026-03-07T02:30:00+09:00"))]
     at: Option<Moment>,
@@ -77,7 +83,7 @@ pub fn inspect(common: &Common, args: InspectArgs) -> Answer {
 
 impl InspectArgs {
     fn is_recorded(&self) -> bool {
-        [&self.processes, &self.mail_log].iter().any(|inputs| !inputs.is_empty())
+        [&self.processes, &self.mail_log, &self.access_log].iter().any(|inputs| !inputs.is_empty())
     }
 }
 
