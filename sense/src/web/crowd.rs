@@ -13,7 +13,7 @@
 
 use model::Moment;
 
-use super::known::{Agent, Ending, agent};
+use super::known::{Agent, Ending, Lately};
 use super::request::{Method, Request, Source};
 use super::table::{Different, Table, short};
 
@@ -31,8 +31,24 @@ struct Visit {
     refused: u32,
     referred: u32,
     user: bool,
-    claims: Agent,
+    /// What it says that it is; looked at only where the site is in need.
+    claims: Option<Agent>,
     paths: Different,
+}
+
+impl Visit {
+    /// Both minutes as one.
+    fn joined(mut self, other: &Visit) -> Visit {
+        self.requests += other.requests;
+        self.pages += other.pages;
+        self.statics += other.statics;
+        self.refused += other.refused;
+        self.referred += other.referred;
+        self.user |= other.user;
+        self.claims = self.claims.or(other.claims);
+        self.paths.join(other.paths);
+        self
+    }
 }
 
 /// One site's visitors of two minutes, and the crawling that was seen.
@@ -43,6 +59,8 @@ pub struct Crowd {
     before: Table<Source, Visit>,
     /// Page requests of this minute and the one before.
     pages: [u32; 2],
+    /// Whether any was refused, of the same minutes.
+    refused: [bool; 2],
     /// Requests of addresses for which there was no room.
     pub shed: u64,
     /// What was seen, until it is told.
@@ -73,7 +91,7 @@ impl Crowd {
     }
 
     /// Counts one request.
-    pub fn take(&mut self, request: &Request<'_>, ending: Ending) {
+    pub fn take(&mut self, request: &Request<'_>, ending: Ending, lately: &mut Lately) {
         let minute = request.at.secs().div_euclid(60);
         if minute > self.minute {
             self.turn(minute);
@@ -92,7 +110,7 @@ impl Crowd {
             refused: 0,
             referred: 0,
             user: false,
-            claims: agent(request.agent()),
+            claims: None,
             paths: Different::default(),
         });
         visit.requests += 1;
@@ -103,7 +121,12 @@ impl Crowd {
             _ if request.method == Method::Get => {
                 visit.pages += 1;
                 self.pages[0] += 1;
-                visit.refused += u32::from(matches!(request.status, 429 | 503 | 508));
+                let refused = matches!(request.status, 429 | 503 | 508);
+                visit.refused += u32::from(refused);
+                self.refused[0] |= refused;
+                if visit.claims.is_none() && (self.refused[0] || self.refused[1] || self.pages[0] > 200) {
+                    visit.claims = Some(lately.agent(request.agent()));
+                }
                 visit.paths.add(short(request.path) ^ short(request.query));
             }
             _ => {}
@@ -116,6 +139,7 @@ impl Crowd {
         std::mem::swap(&mut self.now, &mut self.before);
         self.now.clear();
         self.pages = [0, self.pages[0]];
+        self.refused = [false, self.refused[0]];
         if minute > self.minute + 1 {
             self.before.clear();
             self.pages = [0, 0];
@@ -134,23 +158,20 @@ impl Crowd {
         if self.pages[0] + self.pages[1] < 30 {
             return;
         }
-        let mut both: Table<Source, Visit> = self.before.clone();
+        // Only those that can matter are put together: crawlers by name, and who asks for much.
+        let matters = |v: &Visit| v.claims == Some(Agent::Crawler) || v.pages >= 60;
+        let mut both: Vec<(Source, Visit)> = Vec::new();
         for (source, visit) in &self.now {
-            both.entry(*source)
-                .and_modify(|known| {
-                    known.requests += visit.requests;
-                    known.pages += visit.pages;
-                    known.statics += visit.statics;
-                    known.refused += visit.refused;
-                    known.referred += visit.referred;
-                    known.user |= visit.user;
-                    known.paths.join(visit.paths);
-                })
-                .or_insert(*visit);
+            let before = self.before.get(source);
+            if matters(visit) || before.is_some_and(matters) {
+                both.push((*source, before.map_or(*visit, |b| visit.joined(b))));
+            }
         }
-        let named: Vec<(&Source, &Visit)> =
-            both.iter().filter(|(_, v)| v.claims == Agent::Crawler && v.pages > 0 && !v.user).collect();
-        let sum = |of: fn(&Visit) -> u32, among: &[(&Source, &Visit)]| among.iter().map(|(_, v)| of(v)).sum::<u32>();
+        let gone = self.before.iter().filter(|(source, visit)| matters(visit) && !self.now.contains_key(source));
+        both.extend(gone.map(|(source, visit)| (*source, *visit)));
+        let named: Vec<&(Source, Visit)> =
+            both.iter().filter(|(_, v)| v.claims == Some(Agent::Crawler) && v.pages > 0 && !v.user).collect();
+        let sum = |of: fn(&Visit) -> u32, among: &[&(Source, Visit)]| among.iter().map(|(_, v)| of(v)).sum::<u32>();
         let (pages, refused) = (sum(|v| v.pages, &named), sum(|v| v.refused, &named));
         let mut paths = Different::default();
         named.iter().for_each(|(_, v)| paths.join(v.paths));
@@ -159,19 +180,19 @@ impl Crowd {
             self.note(&named, true);
         }
         let machine = |v: &Visit| {
-            v.claims == Agent::Other && !v.user && v.referred * 10 <= v.requests && v.statics * 5 <= v.requests
+            v.claims.is_none_or(|c| c == Agent::Other) && !v.user && v.referred * 10 <= v.requests && v.statics * 5 <= v.requests
         };
         let flood = |v: &Visit| {
             (v.pages >= 120 && v.refused >= 5 && v.refused * 20 >= v.pages && (v.paths.count() >= 12 || v.pages >= 600))
                 || v.pages >= 1200
         };
-        let floods: Vec<(&Source, &Visit)> = both.iter().filter(|(_, v)| machine(v) && flood(v)).collect();
+        let floods: Vec<&(Source, Visit)> = both.iter().filter(|(_, v)| machine(v) && flood(v)).collect();
         if !floods.is_empty() {
             self.note(&floods, false);
         }
     }
 
-    fn note(&mut self, who: &[(&Source, &Visit)], named: bool) {
+    fn note(&mut self, who: &[&(Source, Visit)], named: bool) {
         let at = Moment::from_secs(self.minute.saturating_mul(60));
         let crawl = self.seen.get_or_insert_with(|| Crawl {
             since: at,
@@ -188,9 +209,9 @@ impl Crowd {
             (crawl.requests, crawl.refused) = (pages, who.iter().map(|(_, v)| v.refused).sum());
         }
         for (source, visit) in who {
-            match crawl.sources.iter_mut().find(|(known, _)| known == *source) {
+            match crawl.sources.iter_mut().find(|(known, _)| known == source) {
                 Some((_, most)) => *most = (*most).max(visit.pages),
-                None => crawl.sources.push((**source, visit.pages)),
+                None => crawl.sources.push((*source, visit.pages)),
             }
         }
         crawl.sources.sort_by_key(|(source, pages)| (std::cmp::Reverse(*pages), *source));

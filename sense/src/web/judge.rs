@@ -95,7 +95,8 @@ fn chain(site: &Site, script: &Script) -> Option<Kind> {
 
 /// Encoded orders in the address.
 fn orders(place: Place, script: &Script) -> Option<Strength> {
-    if !script.has_orders() || !script.is_handful() {
+    // One and the same answer to all of them: a service tells something, and is thanked.
+    if !script.has_orders() || !script.is_handful() || script.size_min == script.size_max {
         return None;
     }
     let points = match place {

@@ -6,6 +6,8 @@
 
 use memchr::memmem;
 
+use super::table::short;
+
 /// What the last part of a path ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -300,6 +302,50 @@ pub fn is_office(path: &[u8]) -> bool {
             || p.ends_with(b"_admin")
     };
     !PUBLIC.contains(&name) && lower.split(|b| *b == b'/').any(word)
+}
+
+/// What a path is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// See [`is_login`].
+    pub login: bool,
+    /// See [`is_office`].
+    pub office: bool,
+}
+
+/// Purposes and agents that were worked out lately: sites ask for the same again and again. Fixed in size; a hash that
+/// comes twice costs nothing but the work.
+#[derive(Debug, Default)]
+pub struct Lately {
+    purposes: Vec<(u64, Purpose)>,
+    agents: Vec<(u64, Agent)>,
+}
+
+/// Slots of each kind.
+const LATELY: usize = 128;
+
+impl Lately {
+    /// What this path is for.
+    pub fn purpose(&mut self, path: &[u8]) -> Purpose {
+        let key = short(path);
+        self.purposes.resize(LATELY, (0, Purpose::default()));
+        let slot = &mut self.purposes[(key % LATELY as u64) as usize];
+        if slot.0 != key {
+            *slot = (key, Purpose { login: is_login(path), office: is_office(path) });
+        }
+        slot.1
+    }
+
+    /// What this agent says that it is.
+    pub fn agent(&mut self, text: &[u8]) -> Agent {
+        let key = short(text);
+        self.agents.resize(LATELY, (0, Agent::Other));
+        let slot = &mut self.agents[(key % LATELY as u64) as usize];
+        if slot.0 != key {
+            *slot = (key, agent(text));
+        }
+        slot.1
+    }
 }
 
 /// What an agent says that it is. Names are claims: they may make a request harmless, never harmful.

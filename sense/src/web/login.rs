@@ -282,7 +282,7 @@ impl Login {
     /// Sources to be slowed down, most failures first, and the failures of all: not those that were let in.
     pub fn guessers(&self) -> (Vec<Source>, u32) {
         let mut all: Vec<(&Source, &Try)> =
-            self.tries.iter().filter(|(_, t)| t.fails > 0 && t.office == 0 && t.oks == 0).collect();
+            self.tries.iter().filter(|(_, t)| t.fails > 0 && t.office == 0 && t.oks * 2 <= t.fails).collect();
         all.sort_by_key(|(source, tried)| (std::cmp::Reverse(tried.fails), **source));
         let sources = all.iter().filter(|(s, _)| **s != Source::UNKNOWN).map(|(s, _)| **s);
         (sources.take(super::crowd::SOURCES_MAX).collect(), self.fails_known())

@@ -178,7 +178,7 @@ impl Script {
     pub fn has_orders(&self) -> bool {
         self.encoded >= 6
             && self.encoded * 5 >= self.driven() * 4
-            && self.values.count() * 10 >= self.encoded.min(30) * 6
+            && self.values.count() * 10 >= self.encoded.min(30) * 4
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is remembered of one site, and how each request changes it. Bounds stand at each table.
 
+use std::collections::VecDeque;
+
 use memchr::memchr;
 
 use super::crowd::Crowd;
-use super::known::{self, Agent, Ending, Place};
+use super::known::{self, Agent, Ending, Lately, Place, Purpose};
 use super::login::Logins;
 use super::probe::{Probes, is_secret};
 use super::request::{Method, Request, Source, plain_path};
@@ -52,6 +54,7 @@ struct Admin {
 /// One site.
 #[derive(Debug, Default)]
 pub struct Site {
+    lately: Lately,
     /// Its visitors.
     pub crowd: Crowd,
     /// Its logins.
@@ -61,8 +64,8 @@ pub struct Site {
     /// Its scripts that answered.
     pub scripts: Table<Box<[u8]>, Script>,
     missing: Table<u64, i64>,
-    uploads: Vec<Upload>,
-    posts: Vec<Upload>,
+    uploads: VecDeque<Upload>,
+    posts: VecDeque<Upload>,
     admins: Vec<Admin>,
     /// Names of sites in referers of its own account, to know which site a nameless log is of.
     pub votes: Vec<(usize, u32)>,
@@ -81,7 +84,7 @@ impl Site {
     /// One request that was not the node's own. True when it was worth a closer look.
     pub fn take(&mut self, request: &Request<'_>) -> bool {
         let ending = known::ending(request.path);
-        self.crowd.take(request, ending);
+        self.crowd.take(request, ending, &mut self.lately);
         match (ending, request.method) {
             (Ending::Static, Method::Get | Method::Head | Method::Other) => {
                 self.looks_around(request);
@@ -99,11 +102,13 @@ impl Site {
         self.touched = true;
         let plain = plain_path(request.path);
         let path = &plain[..];
-        self.signs_in(request, path);
         let script = known::script(path).filter(|s| s.len() <= PATH_MAX);
-        let found = script.is_some() || is_secret(path);
-        if matches!(request.status, 403 | 404 | 410) && found {
+        if matches!(request.status, 403 | 404 | 410) && (script.is_some() || is_secret(path)) {
             self.missed(request, script.unwrap_or(path));
+        }
+        if request.status != 404 {
+            let purpose = self.lately.purpose(path);
+            self.signs_in(request, path, purpose);
         }
         let sends = matches!(request.method, Method::Post | Method::Put);
         // A picture that is sent data answers only where a handler was put on it.
@@ -130,9 +135,9 @@ impl Site {
         }
     }
 
-    fn signs_in(&mut self, request: &Request<'_>, path: &[u8]) {
+    fn signs_in(&mut self, request: &Request<'_>, path: &[u8], purpose: Purpose) {
         let at = request.at.secs();
-        let login = known::is_login(path);
+        let login = purpose.login;
         let refused = request.status == 401 && request.user && request.method == Method::Get;
         match request.method {
             Method::Post if login && !is_foreign_call(request) => {
@@ -151,7 +156,7 @@ impl Site {
             _ => {}
         }
         let answered = request.is_answered() || (request.method == Method::Post && (300..400).contains(&request.status));
-        if answered && self.logins.is_watching() && known::is_office(path) && !(login && request.method == Method::Post) {
+        if answered && self.logins.is_watching() && purpose.office && !(login && request.method == Method::Post) {
             self.logins.office(path, request);
         }
     }
@@ -171,12 +176,13 @@ impl Site {
     }
 
     fn script(&mut self, request: &Request<'_>, path: &[u8]) {
-        if !request.is_answered() {
+        // What is put there with PUT does not run by that.
+        if !request.is_answered() || request.method == Method::Put {
             return;
         }
         let direct = is_direct(request, path);
         // Crawlers ask for what they found somewhere; but none of them sends data.
-        if request.method == Method::Get && known::agent(request.agent()) != Agent::Other {
+        if request.method == Method::Get && self.lately.agent(request.agent()) != Agent::Other {
             return;
         }
         if let Some(script) = self.scripts.get_mut(path) {
@@ -213,7 +219,7 @@ impl Site {
     fn uploaded(&mut self, request: &Request<'_>, path: &[u8]) {
         let at = request.at.secs();
         let query = request.query;
-        if known::is_install(path, query) {
+        if self.admins.iter().any(|a| a.source == request.source) && known::is_install(path, query) {
             let fresh = |a: &&mut Admin| a.source == request.source && (0..=2 * HASTE_SECS).contains(&(at - a.at));
             if let Some(admin) = self.admins.iter_mut().rev().find(fresh) {
                 admin.installed = Some(at);
@@ -231,12 +237,15 @@ impl Site {
             true => &mut self.uploads,
             false => &mut self.posts,
         };
-        match ring.iter().position(|u| u.source == upload.source && u.path == upload.path) {
-            Some(same) => drop(ring.remove(same)),
-            None if ring.len() >= UPLOADS_MAX => drop(ring.remove(0)),
-            None => {}
+        // Who calls one thing again and again takes one place.
+        if let Some(last) = ring.iter_mut().rev().take(8).find(|u| u.source == upload.source && u.path == upload.path) {
+            *last = upload;
+            return;
         }
-        ring.push(upload);
+        if ring.len() >= UPLOADS_MAX {
+            ring.pop_front();
+        }
+        ring.push_back(upload);
     }
 
     /// How a script that answers for the first time may have come there.
