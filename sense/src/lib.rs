@@ -1,4 +1,4 @@
-//! Reads the node: processes, load, mail logs and who lives here. Reads hostile bytes, so it changes nothing.
+//! Reads the node: processes, load, logs, crontabs and who lives here. Reads hostile bytes, so it changes nothing.
 //!
 //! Each module turns what it reads into [`model::order::Finding`]s; none decides what is done about them.
 
@@ -14,6 +14,6 @@ pub mod login;
 pub mod mail;
 pub mod process;
 pub mod reading;
-pub mod requests;
 mod shell;
 pub mod snapshot;
+pub mod web;

@@ -42,6 +42,12 @@ pub struct InspectArgs {
     /// Log of logins or transfers (sshd, FTP, IMAP, panel), styles may be mixed; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     login_log: Vec<PathBuf>,
+    /// Recorded access log of a web server; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    access_log: Vec<PathBuf>,
+    /// How access logs are written: an nginx log_format or an Apache LogFormat [default: each line tells]
+    #[arg(long, value_name = "STRING", value_parser = sense::web::Format::new)]
+    access_format: Option<sense::web::Format>,
     /// Time of the record (RFC 3339)
     #[arg(long, value_parser = |t: &str| Moment::parse(t).ok_or("write the time as 2026-03-07T02:30:00+09:00"))]
     at: Option<Moment>,
@@ -94,7 +100,8 @@ pub fn read_recorded(config: &Config, args: &InspectArgs) -> Result<(Vec<Account
 impl InspectArgs {
     /// Whether files are read instead of the live node.
     pub fn is_recorded(&self) -> bool {
-        [&self.processes, &self.mail_log, &self.crontab, &self.login_log].iter().any(|inputs| !inputs.is_empty())
+        let inputs = [&self.processes, &self.mail_log, &self.crontab, &self.login_log, &self.access_log];
+        inputs.iter().any(|files| !files.is_empty())
     }
 }
 

@@ -10,6 +10,7 @@ use sense::inventory::Inventory;
 use sense::mail::{Trust, Watch};
 use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
+use sense::web;
 
 use super::{InspectArgs, Seen, login_settings, settings};
 use crate::clock::system_now;
@@ -63,6 +64,9 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         };
         seen.reading.join(reading.map_err(failed)?);
     }
+    if !args.access_log.is_empty() {
+        seen.reading.join(access_logs(&inventory, args)?);
+    }
     Ok(seen)
 }
 
@@ -82,6 +86,25 @@ fn owner<'a>(path: &Path, args: &InspectArgs, inventory: &'a Inventory) -> Resul
     known.ok_or_else(|| {
         CommandError::usage(format!("{}: there is no account {name}; name the owner by --account", path.display()))
     })
+}
+
+/// All access logs in the order given, by one watch: a chain may begin in one file and end in the next.
+fn access_logs(inventory: &Inventory, args: &InspectArgs) -> Result<Reading, CommandError> {
+    let settings = web::Settings { accounts: inventory.accounts.clone(), own: inventory.node.host_addresses.clone() };
+    let (mut watch, mut reading) = (web::Watch::new(settings), Reading::default());
+    let now = args.at.unwrap_or_else(system_now);
+    let named = args.account.as_ref().and_then(|name| inventory.accounts.iter().find(|a| a.account.name == *name));
+    for path in &args.access_log {
+        let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
+        let owner = match (watch.owner_of(path), named) {
+            (web::Owner::Lines, Some(entry)) => web::Owner::Otherwise(entry.account.clone()),
+            (owner, _) => owner,
+        };
+        watch.begin(web::Log { format: args.access_format.clone().unwrap_or_default(), owner });
+        reading.join(web::inspect(&mut watch, &mut *open(path)?, now).map_err(failed)?);
+    }
+    web::settle(&mut reading);
+    Ok(reading)
 }
 
 /// An input, decompressed by what it begins with (gzip, zstd), so that its name does not matter; `-` is standard input.

@@ -5,7 +5,8 @@ use model::{AccountRef, Site};
 use super::*;
 
 fn shown(format: &Format, line: &str) -> String {
-    format.read(line.as_bytes()).map_or("dropped".to_owned(), |(site, at)| format!("{site} {at}"))
+    let read = format.read(line.as_bytes(), &mut Clock::default());
+    read.map_or("dropped".to_owned(), |r| format!("{} {}", String::from_utf8_lossy(r.site).to_lowercase(), r.at))
 }
 
 #[test]

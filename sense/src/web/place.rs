@@ -1,0 +1,189 @@
+//! Whose line is it: by the file it stands in, or by the virtual host that the server wrote.
+//!
+//! A file that is one account's own goes before what its lines say: a tenant may write `Host` as he likes, but not into
+//! another's log.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use model::{AccountEntry, AccountRef, Domain};
+
+use super::format::Format;
+
+/// Whose a log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Its lines must say it.
+    #[default]
+    Lines,
+    /// Lines that name no virtual host are of this account.
+    Otherwise(AccountRef),
+    /// All lines are of this account, and of this site when it is known.
+    Sure(AccountRef, Option<Domain>),
+}
+
+/// One log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// How it is written.
+    pub format: Format,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Places are numbered: 0 is nobody's, then for each account one of no certain site and one a site.
+#[derive(Debug)]
+pub struct Places {
+    all: Vec<PlaceOf>,
+    accounts: Vec<AccountEntry>,
+    /// By virtual host; `None` where two accounts claim it.
+    names: HashMap<Vec<u8>, Option<usize>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PlaceOf {
+    account: Option<usize>,
+    site: Option<usize>,
+}
+
+impl Places {
+    /// The places of these accounts.
+    pub fn new(accounts: &[AccountEntry]) -> Places {
+        let mut places = Places {
+            all: vec![PlaceOf { account: None, site: None }],
+            accounts: accounts.to_vec(),
+            names: HashMap::new(),
+        };
+        for (account, entry) in accounts.iter().enumerate() {
+            places.all.push(PlaceOf { account: Some(account), site: None });
+            for (site, known) in entry.sites.iter().enumerate() {
+                let at = places.all.len();
+                places.all.push(PlaceOf { account: Some(account), site: Some(site) });
+                for name in std::iter::once(&known.domain).chain(&known.aliases) {
+                    let claimed = places.names.entry(name.as_str().as_bytes().to_vec());
+                    claimed.and_modify(|held| *held = held.filter(|held| *held == at)).or_insert(Some(at));
+                }
+            }
+        }
+        places
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Never: nobody's place is always there.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Where a line of this log and virtual host belongs; none: to a site that nobody owns.
+    pub fn of(&self, owner: &Owner, name: &[u8]) -> Option<usize> {
+        let named = self.named(name);
+        let general = |account: &AccountRef| {
+            self.all
+                .iter()
+                .position(|p| p.site.is_none() && p.account.is_some_and(|a| self.accounts[a].account == *account))
+        };
+        match owner {
+            Owner::Lines if name.is_empty() => Some(0),
+            Owner::Lines => named,
+            Owner::Otherwise(account) if name.is_empty() => general(account),
+            Owner::Otherwise(_) => named,
+            Owner::Sure(account, site) => {
+                let own = |at: &usize| self.account(*at).is_some_and(|a| a.account == *account);
+                let own_site = site.as_ref().and_then(|s| self.named(s.as_str().as_bytes())).filter(own);
+                own_site.or_else(|| named.filter(own)).or_else(|| general(account))
+            }
+        }
+    }
+
+    fn named(&self, name: &[u8]) -> Option<usize> {
+        if name.is_empty() {
+            return None;
+        }
+        let lower = name.to_ascii_lowercase();
+        let bare = lower.strip_prefix(b"www.");
+        let wild = lower.iter().position(|b| *b == b'.').map(|dot| [b"*", &lower[dot..]].concat());
+        let known = |name: &[u8]| self.names.get(name).copied();
+        known(&lower).or_else(|| known(bare?)).or_else(|| known(&wild?)).flatten()
+    }
+
+    /// The account of a place.
+    pub fn account(&self, place: usize) -> Option<&AccountEntry> {
+        self.all.get(place)?.account.map(|at| &self.accounts[at])
+    }
+
+    /// The site of a place, when it is sure.
+    pub fn site(&self, place: usize) -> Option<&Domain> {
+        let site = self.all.get(place)?.site?;
+        self.account(place).map(|a| &a.sites[site].domain)
+    }
+
+    /// Whether an account with several sites is known, but not which of them.
+    pub fn is_unsure(&self, place: usize) -> bool {
+        self.site(place).is_none() && self.account(place).is_some_and(|a| a.sites.len() > 1)
+    }
+
+    /// Counts a referer for the site of the account that it names; at most one row a site.
+    pub fn vote(&self, place: usize, referer: &[u8], votes: &mut Vec<(usize, u32)>) {
+        let Some(at) = memchr::memmem::find(referer, b"://") else { return };
+        let host = &referer[at + 3..];
+        let host = &host[..host.iter().position(|b| matches!(b, b'/' | b':' | b'?')).unwrap_or(host.len())];
+        let Some(named) = self.named(host) else { return };
+        if self.all[named].account == self.all[place].account
+            && let Some(site) = self.all[named].site
+        {
+            match votes.iter_mut().find(|(known, _)| *known == site) {
+                Some((_, n)) => *n += 1,
+                None => votes.push((site, 1)),
+            }
+        }
+    }
+
+    /// The site where something is stopped: the sure one, else the one that most referers name, else the account's
+    /// first. Only the account's own; a stop at the wrong one of them stops nothing.
+    pub fn likely_site(&self, place: usize, votes: &[(usize, u32)]) -> Option<&Domain> {
+        let sites = &self.account(place)?.sites;
+        let voted = votes.iter().max_by_key(|(site, n)| (*n, std::cmp::Reverse(*site))).map(|(site, _)| *site);
+        self.site(place).or_else(|| sites.get(voted.unwrap_or(0)).map(|s| &s.domain))
+    }
+
+    /// Whose a log is by its place: below a home, or a file or folder that bears a site's name.
+    ///
+    /// `/var/log/nginx/shop.example.jp.access.log` and `/var/log/apache2/shop.example.jp/access.log` are of
+    /// `shop.example.jp`; the longest name counts.
+    pub fn owner_of(&self, path: &Path) -> Owner {
+        let text = path.as_os_str().as_encoded_bytes();
+        let below = |home: &str| crate::process::below(text, home.as_bytes()) && home.len() > 1;
+        let parts: Vec<&[u8]> = text.split(|b| *b == b'/').rev().take(2).collect();
+        let mut best: Option<(usize, usize)> = None;
+        for (name, place) in &self.names {
+            let Some(place) = place else { continue };
+            if parts.iter().any(|part| bears(part, name)) && best.is_none_or(|(len, _)| name.len() > len) {
+                best = Some((name.len(), *place));
+            }
+        }
+        let homes = self.accounts.iter().filter(|a| below(&a.home)).max_by_key(|a| a.home.len());
+        match (homes, best.and_then(|(_, place)| Some((self.account(place)?, self.site(place)?)))) {
+            (Some(home), Some((account, site))) if home.account == account.account => {
+                Owner::Sure(home.account.clone(), Some(site.clone()))
+            }
+            (Some(home), _) => Owner::Sure(home.account.clone(), None),
+            (None, Some((account, site))) => Owner::Sure(account.account.clone(), Some(site.clone())),
+            (None, None) => Owner::Lines,
+        }
+    }
+}
+
+/// Whether a file's name is a site's: the whole of it, or with something behind or before it that is no part of a name.
+fn bears(part: &[u8], name: &[u8]) -> bool {
+    let lower = part.to_ascii_lowercase();
+    memchr::memmem::find_iter(&lower, name).any(|at| {
+        let (before, after) = (&lower[..at], &lower[at + name.len()..]);
+        let clear = before.is_empty() || matches!(before.last(), Some(b'-' | b'_')) || before == b"www.";
+        let ends = [&b""[..], b".log", b".access", b"-access", b"_access", b"-ssl", b"_ssl", b".ssl", b"_log", b"-log"];
+        clear && (after.is_empty() || ends.iter().any(|e| !e.is_empty() && after.starts_with(e)))
+    })
+}
