@@ -140,6 +140,8 @@ pub struct WebTable {
     pub apache_defines: Vec<String>,
     /// Debian's file of Apache's environment.
     pub apache_envvars: AbsolutePath,
+    /// Access logs, and folders of them (files that end in `.log` or `_log`, error logs aside).
+    pub access_logs: Vec<AbsolutePath>,
 }
 
 impl Default for WebTable {
@@ -152,6 +154,7 @@ impl Default for WebTable {
             apache_program: AbsolutePath::of("/usr/sbin/apache2"),
             apache_defines: Vec::new(),
             apache_envvars: AbsolutePath::of("/etc/apache2/envvars"),
+            access_logs: vec![AbsolutePath::of("/var/log/nginx"), AbsolutePath::of("/var/log/apache2")],
         }
     }
 }
@@ -211,6 +214,11 @@ pub struct LoginTable {
     pub mail_deny: Option<AbsolutePath>,
     /// Dovecot's configuration.
     pub mail_config: AbsolutePath,
+    /// Logs of logins that go through syslog, where every tenant can write: never more than suspicious alone, unless
+    /// `mail.log_is_guarded`. The mail log is read for mailboxes too.
+    pub logs: Vec<AbsolutePath>,
+    /// Logs of logins and transfers that the servers write themselves, as root.
+    pub guarded_logs: Vec<AbsolutePath>,
 }
 
 impl Default for LoginTable {
@@ -222,6 +230,8 @@ impl Default for LoginTable {
             ftp_deny: None,
             mail_deny: None,
             mail_config: AbsolutePath::of("/etc/dovecot/dovecot.conf"),
+            logs: vec![AbsolutePath::of("/var/log/auth.log")],
+            guarded_logs: vec![AbsolutePath::of("/var/log/vsftpd.log"), AbsolutePath::of("/var/log/xferlog")],
         }
     }
 }

@@ -13,6 +13,7 @@ mod demo;
 mod exit;
 mod link;
 mod parts;
+mod records;
 mod role;
 mod setup;
 

@@ -70,6 +70,7 @@ pub struct Follower {
     carry: Vec<u8>,
     /// Inside of a line that is left out.
     skipping: bool,
+    /// There only while something is read: a node has thousands of logs.
     buffer: Box<[u8]>,
     counts: Counts,
 }
@@ -103,7 +104,7 @@ impl Follower {
             part: None,
             carry: Vec::new(),
             skipping: false,
-            buffer: vec![0; CHUNK].into_boxed_slice(),
+            buffer: Box::default(),
             counts: Counts::default(),
         }
     }
@@ -170,6 +171,9 @@ impl Follower {
             return Ok(Progress { bytes: 0, caught_up: true });
         }
         self.notice_truncation()?;
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; CHUNK].into_boxed_slice();
+        }
         let mut switched = 0;
         loop {
             let spent = self.counts.bytes - before;
@@ -187,6 +191,7 @@ impl Follower {
                 switched += 1;
                 continue;
             }
+            self.buffer = Box::default();
             return Ok(Progress { bytes: self.counts.bytes - before, caught_up: true });
         }
     }

@@ -26,6 +26,7 @@ use crate::cli::inspect::{settings, trust};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError};
+use crate::records::Records;
 use crate::role::rights::{Rights, Users};
 use crate::role::{Role, is_from, listen};
 
@@ -100,6 +101,9 @@ struct Senses<'a> {
     load: load::Watch,
     mounts: Mounts,
     mail: Option<Watch>,
+    records: Option<Records>,
+    /// What of the records cannot be read.
+    unread: Vec<String>,
     cursors: HashMap<String, Cursor>,
     /// Known from before at first, later those that wait to be stored.
     baselines: Vec<Baseline>,
@@ -137,6 +141,8 @@ impl<'a> Senses<'a> {
             load: load::Watch::default(),
             mounts: mounts(),
             mail: None,
+            records: None,
+            unread: Vec::new(),
             cursors: HashMap::new(),
             baselines: Vec::new(),
             learnt: Instant::now(),
@@ -173,6 +179,7 @@ impl<'a> Senses<'a> {
             }
             if due(swept, sweep) {
                 swept = Some(Instant::now());
+                self.read_records();
                 self.sweep();
             }
             if looked.elapsed() >= INVENTORY {
@@ -253,6 +260,10 @@ impl<'a> Senses<'a> {
         }
         let accounts = fresh.accounts.len() as u64;
         self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
+        // What is usual is learnt again from the ends of the logs, so only when somebody came, went or moved.
+        if self.records.is_none() || self.accounts.entries() != fresh.accounts {
+            self.records = Some(Records::new(self.config, &fresh.accounts, &self.config.node.host_addresses));
+        }
         self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
         self.groups = Patterns::default().names(self.accounts.entries());
         if let Ok(brief) = self.brief {
@@ -288,6 +299,16 @@ impl<'a> Senses<'a> {
         }
     }
 
+    fn read_records(&mut self) {
+        let Some(records) = &mut self.records else { return };
+        let reading = records.poll(self.clock.now());
+        crate::records::tell(&reading.attacks);
+        self.unread = reading.blind;
+        for finding in reading.findings {
+            keep(&mut self.waiting, finding);
+        }
+    }
+
     fn sweep(&mut self) {
         let real = crate::clock::system_now();
         let accounts = &self.accounts;
@@ -316,7 +337,7 @@ impl<'a> Senses<'a> {
         for stray in judgement.unattributed {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
         }
-        self.blind = [table.blind_lines(), blind].concat();
+        self.blind = [table.blind_lines(), blind, self.unread.clone()].concat();
         self.sweeps += 1;
         // Load is a matter of minutes: with 10,000 accounts each look costs as much as a sweep.
         if self.sweeps % LOAD_EVERY != 1 {
@@ -328,7 +349,7 @@ impl<'a> Senses<'a> {
             who: accounts,
             accounts: accounts.entries(),
             uses: &self.mounts.read(&self.groups, accounts.entries()),
-            requests: &BTreeMap::new(),
+            requests: &self.requests_now(),
             restricted: &self.restricted,
             cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             pressure: std::fs::read_to_string("/proc/pressure/cpu").ok().and_then(|text| load::pressure(&text)),
@@ -339,6 +360,17 @@ impl<'a> Senses<'a> {
             keep(&mut self.waiting, finding);
         }
         self.table = Some(table);
+    }
+
+    /// Requests per second of each account in the last minute; nothing where no access log is read.
+    fn requests_now(&self) -> BTreeMap<AccountName, f64> {
+        let now = self.clock.now();
+        let Some(records) = &self.records else { return BTreeMap::new() };
+        let rate = |entry: &AccountEntry| {
+            let rate = records.requests.per_second(entry.account.uid, 6, now)?;
+            Some((entry.account.name.clone(), rate))
+        };
+        self.accounts.entries().iter().filter_map(rate).collect()
     }
 
     /// One batch at a time: the next one when the core has stored the last.
@@ -413,6 +445,9 @@ impl<'a> Senses<'a> {
                 if let Some(watch) = &self.mail {
                     checked.push(watch.checked(account, since, self.clock.now()));
                 }
+                self.read_records();
+                let now = self.clock.now();
+                checked.extend(self.records.iter_mut().flat_map(|records| records.checked(account, since, now)));
                 checked.push(self.load_now(account));
                 (Seen::Rescanned(checked), None)
             }

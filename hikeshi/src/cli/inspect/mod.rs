@@ -121,7 +121,7 @@ fn login_settings(inventory: &Inventory, trust: Trust) -> sense::login::Settings
 }
 
 /// The node's zone, in which stamps without one are written.
-fn zone() -> Zone {
+pub fn zone() -> Zone {
     let link = std::fs::read_link("/etc/localtime").ok();
     let name = link.and_then(|path| Zone::get(path.to_string_lossy().split("zoneinfo/").nth(1)?).ok());
     name.unwrap_or(Zone::UTC)

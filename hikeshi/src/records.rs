@@ -1,0 +1,268 @@
+//! Crontabs, login logs and access logs of the live node, for one look or for as long as the senses run.
+//!
+//! What is known of them is kept in memory alone: at each start, and when the accounts changed, the end of each log is
+//! read again, so that places and scripts which are usual are known before anything new is judged by them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use model::order::Finding;
+use model::{AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Moment, Span, Strength, Verdict};
+use sense::follow::{Follower, Start};
+use sense::mail::Trust;
+use sense::reading::{Attack, Reading};
+use sense::web::requests::Requests;
+use sense::{cron, login, web};
+
+use crate::cli::inspect::{trust, zone};
+use crate::config::{CRON_SPOOL, Config};
+
+/// How much of the end of a log of logins is read at first, bytes.
+const LOGIN_LOG_BEFORE: u64 = 16 << 20;
+/// How much of the ends of all access logs together, and of one of them at most.
+const ACCESS_LOGS_BEFORE: u64 = 256 << 20;
+const ACCESS_LOG_BEFORE: u64 = 4 << 20;
+/// Most bytes of one log in one call.
+const READ_BYTES: u64 = 8 << 20;
+/// Crontabs and folders of logs are looked at this often.
+const LOOK: Span = Span::minutes(1);
+/// Access logs that are followed; more are said to be left out.
+const ACCESS_LOGS_MAX: usize = 20_000;
+/// Files of cron.d that are read.
+const SYSTEM_TABLES_MAX: usize = 1000;
+
+/// What is read, and where in it we are.
+pub struct Records {
+    accounts: Vec<AccountEntry>,
+    cron: cron::Watch,
+    /// Inode, length and time of change of each table as it was judged.
+    tables: HashMap<PathBuf, (u64, u64, i64)>,
+    logins: Vec<LoginLog>,
+    web: web::Watch,
+    /// Requests by account, for load.
+    pub requests: Requests,
+    access_logs: HashMap<PathBuf, AccessLog>,
+    places: Vec<PathBuf>,
+    looked: Option<Moment>,
+    /// The last finding of each account and class that is more than a hint: when, and where.
+    last: HashMap<(AccountName, Class), (Moment, String)>,
+    blind: Vec<String>,
+}
+
+struct LoginLog {
+    path: PathBuf,
+    follower: Follower,
+    watch: login::Watch,
+}
+
+struct AccessLog {
+    follower: Follower,
+    log: web::Log,
+    /// Whose all of it is.
+    uid: Option<u32>,
+}
+
+impl Records {
+    /// Nothing is read yet. `accounts`: all of the node; `own`: its addresses.
+    pub fn new(config: &Config, accounts: &[AccountEntry], own: &[IpAddr]) -> Records {
+        let own = own.to_vec();
+        let settings = |trust| {
+            let (accounts, own) = (accounts.to_vec(), own.clone());
+            login::Settings { accounts, own, zone: zone(), trust }
+        };
+        let of = |path: &Path, trust| LoginLog {
+            path: path.to_owned(),
+            follower: Follower::new(path, Start::BeforeEnd(LOGIN_LOG_BEFORE)),
+            watch: login::Watch::new(settings(trust)),
+        };
+        // What goes through syslog can be written by every tenant; FTP servers write their own files as root.
+        let syslog = config.login.logs.iter().chain([&config.mail.log]).map(|log| of(&log.0, trust(config)));
+        let guarded = config.login.guarded_logs.iter().map(|log| of(&log.0, Trust::Guarded));
+        let mut requests = Requests::default();
+        requests.set_accounts(accounts);
+        Records {
+            cron: cron::Watch::new(cron::Settings { own: own.clone() }),
+            tables: HashMap::new(),
+            logins: syslog.chain(guarded).collect(),
+            web: web::Watch::new(web::Settings { accounts: accounts.to_vec(), own: own.clone() }),
+            requests,
+            access_logs: HashMap::new(),
+            places: config.web.access_logs.iter().map(|path| path.0.clone()).collect(),
+            looked: None,
+            last: HashMap::new(),
+            blind: Vec::new(),
+            accounts: accounts.to_vec(),
+        }
+    }
+
+    /// Reads what is new, and says what it means.
+    pub fn poll(&mut self, now: Moment) -> Reading {
+        let mut reading = Reading::default();
+        if self.looked.is_none_or(|then| now - then >= LOOK || now < then) {
+            self.looked = Some(now);
+            self.blind.clear();
+            self.find_access_logs();
+            self.read_tables(now);
+            self.requests.forget(now);
+            reading.join(self.cron.news(now));
+        }
+        for LoginLog { path, follower, watch } in &mut self.logins {
+            match follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
+                Ok(_) => reading.join(watch.news(now)),
+                Err(e) => reading.blind.push(format!("logins: {}: {e}; run this as root", path.display())),
+            }
+        }
+        for (path, AccessLog { follower, log, uid }) in &mut self.access_logs {
+            let (web, requests) = (&mut self.web, &mut self.requests);
+            web.begin(log.clone());
+            let mut line = |line: &[u8]| {
+                web.line(line, now);
+                requests.line(line, &log.format, *uid, now);
+            };
+            if let Err(e) = follower.read_new(READ_BYTES, &mut line) {
+                reading.blind.push(format!("web: {}: {e}; run this as root", path.display()));
+            }
+        }
+        let mut seen = self.web.news(now);
+        web::settle(&mut seen);
+        reading.join(seen);
+        for Finding { signal, evidence } in &reading.findings {
+            if signal.strength > Strength::Hint && signal.trouble() == model::Trouble::Intrusion {
+                let place =
+                    [FactKey::Script, FactKey::Line, FactKey::Service].into_iter().find_map(|k| evidence.get(k));
+                let place = place.map(ToString::to_string).unwrap_or_default();
+                self.last.insert((signal.account.name.clone(), signal.class()), (signal.at, place));
+            }
+        }
+        reading.blind.extend(self.blind.clone());
+        reading
+    }
+
+    /// The part of a verification that these records answer: what was seen of this account since then. A record that
+    /// is not there or cannot be read has no line.
+    pub fn checked(&mut self, account: &AccountRef, since: Moment, now: Moment) -> Vec<Checked> {
+        let mut verdicts = Vec::new();
+        let last = |class| self.last.get(&(account.name.clone(), class)).filter(|(at, _)| *at > since);
+        let verdict = |class, count| match last(class) {
+            Some((_, place)) => Verdict::Found { place: place.clone() },
+            None => Verdict::Clean { count },
+        };
+        let covered: Vec<_> = self.logins.iter().flat_map(|log| log.watch.covered(&account.name)).collect();
+        if self.logins.iter().any(|log| log.follower.cursor().is_some()) {
+            verdicts.push((Check::Logins, verdict(Class::Login, covered.iter().map(|c| c.logins).sum())));
+        }
+        if !self.access_logs.is_empty() {
+            verdicts.push((Check::Requests, verdict(Class::Web, self.web.counts().lines)));
+        }
+        let entry = self.accounts.iter().find(|entry| entry.account == *account);
+        if let Some(entry) = entry
+            && let Ok(table) = cron::spooled(Path::new(CRON_SPOOL), &account.name)
+        {
+            let mut watch = cron::Watch::new(cron::Settings::default());
+            watch.table(entry, &table.unwrap_or_default(), now);
+            let reading = watch.news(now);
+            let bad = reading.findings.iter().find(|f| f.signal.strength > Strength::Hint);
+            let line = |f: &Finding| f.evidence.get(FactKey::Line).map(ToString::to_string).unwrap_or_default();
+            let clean = Verdict::Clean { count: reading.lines };
+            verdicts.push((Check::Cron, bad.map_or(clean, |f| Verdict::Found { place: line(f) })));
+        }
+        verdicts.into_iter().map(|(check, verdict)| Checked { check, at: now, verdict }).collect()
+    }
+
+    /// Tables of the spool, jobs of at, files of cron.d: those that changed since they were judged.
+    fn read_tables(&mut self, now: Moment) {
+        let spool = Path::new(CRON_SPOOL);
+        if let Err(e) = std::fs::read_dir(spool) {
+            self.blind.push(format!("cron: {CRON_SPOOL}: {e}; run this as root, or give a copy by --crontab"));
+            return;
+        }
+        for entry in &self.accounts {
+            let path = spool.join(entry.account.name.as_str());
+            if !is_new(&mut self.tables, &path) {
+                continue;
+            }
+            match cron::spooled(spool, &entry.account.name) {
+                Ok(table) => self.cron.table(entry, &table.unwrap_or_default(), now),
+                Err(e) => {
+                    self.tables.remove(&path);
+                    self.blind.push(format!("cron: the crontab of {}: {e}; look at it by hand", entry.account));
+                }
+            }
+        }
+        // Without at(1) there is no such folder.
+        let waiting = cron::waiting(&spool.with_file_name("atjobs")).unwrap_or_default();
+        for (uid, job) in waiting.jobs {
+            if let Some(entry) = self.accounts.iter().find(|entry| entry.account.uid == uid) {
+                self.cron.job(entry, &job, now);
+            }
+        }
+        if waiting.missed > 0 {
+            self.blind.push(format!("cron: {} jobs of at could not be read; run this as root", waiting.missed));
+        }
+        let files = std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten();
+        for path in files.take(SYSTEM_TABLES_MAX).map(|file| file.path()) {
+            // Only root writes there; what is too large is said by the watch.
+            if is_new(&mut self.tables, &path)
+                && let Ok(table) = std::fs::read(&path)
+            {
+                self.cron.system(&self.accounts, path.as_os_str().as_encoded_bytes(), &table, now);
+            }
+        }
+    }
+
+    /// Logs that are named, and those in folders that are named: files that are called log and are no error log.
+    fn find_access_logs(&mut self) {
+        let mut found = Vec::new();
+        for place in &self.places {
+            match std::fs::read_dir(place) {
+                Ok(files) => found.extend(files.flatten().map(|file| file.path()).filter(|path| is_access_log(path))),
+                Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => found.push(place.clone()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => self.blind.push(format!("web: {}: {e}; run this as root", place.display())),
+            }
+        }
+        if found.len() > ACCESS_LOGS_MAX {
+            let more = found.len() - ACCESS_LOGS_MAX;
+            self.blind.push(format!("web: {more} access logs are left out; name fewer in [web] access_logs"));
+            found.truncate(ACCESS_LOGS_MAX);
+        }
+        let before = ACCESS_LOG_BEFORE.min(ACCESS_LOGS_BEFORE / found.len().max(1) as u64);
+        self.access_logs.retain(|path, _| found.contains(path));
+        for path in found {
+            let Records { web, accounts, access_logs, .. } = self;
+            access_logs.entry(path).or_insert_with_key(|path| {
+                let owner = web.owner_of(path);
+                let uid = match &owner {
+                    web::Owner::Sure(account, _) => Some(account.uid),
+                    _ => None,
+                };
+                let uid = uid.filter(|uid| accounts.iter().any(|entry| entry.account.uid == *uid));
+                let follower = Follower::new(path.clone(), Start::BeforeEnd(before));
+                AccessLog { follower, log: web::Log { format: web::Format::default(), owner }, uid }
+            });
+        }
+    }
+}
+
+/// A word for the log about who attacks; nobody's account is at fault.
+pub fn tell(attacks: &[Attack]) {
+    for attack in attacks {
+        tracing::info!(kind = ?attack.kind, sources = ?attack.sources, "an attack from outside");
+    }
+}
+
+/// Whether the file is another one than at the last look; one that was there and is gone is new too.
+fn is_new(known: &mut HashMap<PathBuf, (u64, u64, i64)>, path: &Path) -> bool {
+    let stamp = |m: std::fs::Metadata| (m.ino(), m.len(), m.mtime().wrapping_mul(1_000_000_000) + m.mtime_nsec());
+    match std::fs::symlink_metadata(path).map(stamp) {
+        Ok(now) => known.insert(path.to_owned(), now) != Some(now),
+        Err(_) => known.remove(path).is_some(),
+    }
+}
+
+fn is_access_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (name.ends_with(".log") || name.ends_with("_log")) && !name.contains("error") && path.is_file()
+}
