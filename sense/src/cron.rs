@@ -5,7 +5,7 @@
 //! it keeps nothing on disk. What a line means stands in [`judge`]. Whose it is: the file's place or the user field of a
 //! file that only root writes, never a text of the command.
 //!
-//! Bounds: 1 MiB a table, 1,000 lines a table (Debian's cron takes no more), 20,000 tables in memory.
+//! Bounds: 1 MiB a table, 1,000 lines a table (Debian's cron takes no more), 20,000 tables and 400,000 lines in memory.
 
 pub mod judge;
 pub mod table;
@@ -30,6 +30,8 @@ use table::{Form, Job, Line};
 const LINES_MAX: usize = 1000;
 /// Tables whose lines are remembered.
 const TABLES_MAX: usize = 20_000;
+/// Lines of all tables that are remembered, 64 bytes each.
+const REMEMBERED_MAX: usize = 400_000;
 /// Variables of one table that are put into its commands.
 const VARIABLES_MAX: usize = 64;
 
@@ -158,7 +160,8 @@ impl Watch {
             };
             self.reading.findings.push(finding(owner, verdict, Some(number), text, since, now, target));
         }
-        if self.known.len() < TABLES_MAX {
+        let held: usize = self.known.values().map(HashMap::len).sum();
+        if self.known.len() < TABLES_MAX && held + lines.len() <= REMEMBERED_MAX {
             self.known.insert(name.to_vec(), lines);
         }
     }

@@ -28,7 +28,7 @@ pub use crate::mail::Trust;
 use crate::mail::stamp::Stamps;
 use crate::reading::Reading;
 use event::{Event, Read, What, find};
-use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, Transfer, Tried, mark};
+use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, TRANSFERS_MAX, Transfer, Tried, mark};
 
 /// Findings that are held until they are told.
 const FINDINGS_MAX: usize = 10_000;
@@ -120,8 +120,8 @@ impl Watch {
             origins: Bounded::new(ENTRIES_MAX),
             credentials: Bounded::new(ENTRIES_MAX),
             names: Bounded::new(ENTRIES_MAX),
-            transfers: Bounded::new(ENTRIES_MAX),
-            rewritten: Bounded::new(ENTRIES_MAX),
+            transfers: Bounded::new(TRANSFERS_MAX),
+            rewritten: Bounded::new(TRANSFERS_MAX),
             sessions: Bounded::new(SESSIONS_MAX),
             spans: HashMap::new(),
             logins: HashMap::new(),
@@ -281,10 +281,14 @@ impl Watch {
         *self.logins.entry((account, service)).or_default() += 1;
         let origin = self.origins.entry((service, Network::of(source)));
         let (sprayed, hammered) = (judge::is_spray(origin, at), judge::is_hammering(origin, at));
+        // A flood may have pushed this network's failures out of what is kept of the name.
+        let tried_here = origin.run.holds(at) && origin.names.contains(&name);
+        let failed_at = origin.run.last;
         if origin.welcome.len() < FEW {
             origin.welcome.insert(account);
         }
         let credential = self.credentials.entry((service, account, name));
+        credential.known = true;
         let elsewhere = credential.run.clone();
         let key_mark = (!key.is_empty()).then(|| mark(key));
         let known_key = key_mark.is_some_and(|key| credential.keys.contains(&key));
@@ -293,7 +297,10 @@ impl Watch {
             credential.keys.insert(key);
         }
         let visit = credential.visit(Network::of(source));
-        let before = visit.run.clone();
+        let mut before = visit.run.clone();
+        if before.count == 0 && tried_here {
+            before.add(1, failed_at.unwrap_or(at));
+        }
         let familiar = visit.logins > 0;
         let sprayed = sprayed || hammered && before.count >= 3;
         let guessed = (!familiar).then(|| judge::guessed(service, &before, &elsewhere, sprayed, at)).flatten();

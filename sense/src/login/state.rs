@@ -10,8 +10,10 @@ use model::{Moment, Span};
 
 /// A window for guessing: failures further apart than this do not belong together.
 pub(super) const WINDOW: Span = Span::hours(1);
-/// Networks, credentials or transfers that are remembered.
-pub(super) const ENTRIES_MAX: usize = 20_000;
+/// Networks, names and credentials that are remembered, each at most 16 KiB, and far less without a flood.
+pub(super) const ENTRIES_MAX: usize = 8_000;
+/// Accounts and addresses whose transfers are remembered, each at most 10 KiB.
+pub(super) const TRANSFERS_MAX: usize = 2_000;
 /// Names, addresses and networks that one entry remembers.
 pub(super) const FEW: usize = 64;
 
@@ -44,14 +46,19 @@ pub(super) fn mark(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// A map that forgets what was touched longest ago.
+/// What is kept longer: a flood of strangers must not wash away what is known of owners.
+pub(super) trait Worth {
+    fn is_worth(&self) -> bool;
+}
+
+/// A map that forgets a quarter when it is full: first what is not worth keeping, then what was touched longest ago.
 pub(super) struct Bounded<K, V> {
     map: HashMap<K, (u64, V)>,
     clock: u64,
     max: usize,
 }
 
-impl<K: std::hash::Hash + Eq + Clone, V: Default> Bounded<K, V> {
+impl<K: std::hash::Hash + Eq, V: Default + Worth> Bounded<K, V> {
     pub fn new(max: usize) -> Bounded<K, V> {
         Bounded { map: HashMap::new(), clock: 0, max }
     }
@@ -60,11 +67,11 @@ impl<K: std::hash::Hash + Eq + Clone, V: Default> Bounded<K, V> {
     pub fn entry(&mut self, key: K) -> &mut V {
         self.clock += 1;
         if self.map.len() >= self.max && !self.map.contains_key(&key) {
-            let mut ages: Vec<u64> = self.map.values().map(|(age, _)| *age).collect();
+            let mut ages: Vec<(bool, u64)> = self.map.values().map(|(age, v)| (v.is_worth(), *age)).collect();
             let quarter = ages.len() / 4;
             let (_, limit, _) = ages.select_nth_unstable(quarter);
             let limit = *limit;
-            self.map.retain(|_, (age, _)| *age > limit);
+            self.map.retain(|_, (age, v)| (v.is_worth(), *age) > limit);
         }
         let clock = self.clock;
         let held = self.map.entry(key).or_default();
@@ -176,11 +183,13 @@ pub(super) struct Guess {
 /// One credential.
 #[derive(Default)]
 pub(super) struct Credential {
-    /// By network, at most [`FEW`].
+    /// By network, at most [`FEW`], a quarter of them for a name that never was right.
     pub visits: HashMap<Network, Visit>,
     /// Keys and devices that were used, hashed, at most [`FEW`].
     pub keys: HashSet<u64>,
     pub guess: Option<Guess>,
+    /// It was right at least once.
+    pub known: bool,
     /// Failures from everywhere.
     pub run: Run,
 }
@@ -188,7 +197,8 @@ pub(super) struct Credential {
 impl Credential {
     /// The visits of this network; the one that was quiet longest makes room.
     pub fn visit(&mut self, network: Network) -> &mut Visit {
-        if self.visits.len() >= FEW && !self.visits.contains_key(&network) {
+        let max = if self.known { FEW } else { FEW / 4 };
+        if self.visits.len() >= max && !self.visits.contains_key(&network) {
             // Failures alone go before logins: a flood of guesses must not make a home look new.
             let oldest = self.visits.iter().min_by_key(|(_, v)| (v.logins > 0, v.last.or(v.run.last)));
             if let Some(oldest) = oldest.map(|(network, _)| *network) {
@@ -209,4 +219,40 @@ pub(super) struct Transfer {
     pub first: Option<Moment>,
     pub pairs_from: Option<Moment>,
     pub pairs_to: Option<Moment>,
+}
+
+impl Worth for Origin {
+    fn is_worth(&self) -> bool {
+        !self.welcome.is_empty() || self.attack.is_some()
+    }
+}
+
+impl Worth for Tried {
+    fn is_worth(&self) -> bool {
+        self.attack.is_some()
+    }
+}
+
+impl Worth for Credential {
+    fn is_worth(&self) -> bool {
+        self.known
+    }
+}
+
+impl Worth for Transfer {
+    fn is_worth(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+}
+
+impl Worth for Vec<u8> {
+    fn is_worth(&self) -> bool {
+        false
+    }
+}
+
+impl Worth for (Vec<u8>, Option<IpAddr>) {
+    fn is_worth(&self) -> bool {
+        false
+    }
 }

@@ -173,6 +173,13 @@ fn guessing_without_success_is_an_attack_of_its_sources() {
         "dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<a@aoi.example>, method=PLAIN, rip=198.51.100.150, lip=192.0.2.10",
     );
     assert_eq!(says(&office), "");
+    // A whole office with old passwords, before the first of them types the new one.
+    let all = lines(
+        18,
+        40,
+        "dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<p{n}@aoi.example>, method=PLAIN, rip=198.51.100.150, lip=192.0.2.10",
+    );
+    assert_eq!(says(&all), "");
     // The node itself (webmail) is never named.
     let webmail = lines(
         40,
@@ -341,6 +348,8 @@ fn addresses_come_in_every_shape_and_two_readings_are_none() {
     let mut sources: Vec<String> = watch.sources().map(|a| a.to_string()).collect();
     sources.sort();
     assert_eq!(sources, ["2001:db8::1", "203.0.113.9"]);
+    // An address, and an address with a port.
+    assert_eq!(read("ip=2001:db8::1:443 ev=fail\n").0.dropped, 1);
     // A web server's error log is none of logins.
     let web = "[Sun Nov 02 01:58:00.000001 2025] [core:info] [pid 707] [client 203.0.113.13:32085] AH00128: x\n";
     let (reading, _) = read(web);

@@ -93,7 +93,12 @@ fn hostile_names_never_blame_an_account() {
 #[test]
 fn memory_is_bounded_and_no_bytes_panic() {
     let mut watch = Watch::new(settings());
+    watch.line(b"Mar  7 01:00:00 w sshd[1]: Accepted password for fuji from 198.51.100.7 port 2 ssh2", now());
     for n in 0..60_000u32 {
+        let mailbox = format!(
+            "Mar  7 02:00:00 m dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<x{n}@ume.example>, method=PLAIN, rip=203.0.113.9, lip=192.0.2.10"
+        );
+        watch.line(mailbox.as_bytes(), now());
         let [a, b, c, _] = n.to_be_bytes();
         let address = format!("{}.{}.{}.7", 11 + a, b, c);
         let line = format!("Mar  7 02:00:00 w sshd[{n}]: Failed password for x{n} from {}.{n} port 2 ssh2", "10.1")
@@ -107,6 +112,8 @@ fn memory_is_bounded_and_no_bytes_panic() {
         watch.line(v6.as_bytes(), now());
     }
     assert!(watch.origins.len() <= ENTRIES_MAX && watch.credentials.len() <= ENTRIES_MAX);
+    // The one that was right first outlives all the others.
+    assert!(watch.credentials.iter().any(|((.., name), c)| *name == state::mark(b"fuji") && c.known));
     let held = watch.credentials.iter().map(|(_, c)| c.visits.len()).max().unwrap();
     assert!(held <= FEW);
     let mut state = 7u64;
