@@ -30,7 +30,7 @@ impl Answers {
 
     /// A pair of this window has had so many messages.
     pub fn suspect(&mut self, pair: u64, count: u32, key: Key) {
-        if count % EACH == 0 {
+        if count.is_multiple_of(EACH) {
             if self.pairs.len() >= PAIRS_MAX {
                 self.pairs.clear();
             }
