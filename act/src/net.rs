@@ -164,28 +164,7 @@ const REMOVE: &str = "add table inet hikeshi\ndelete table inet hikeshi\n";
 /// need names, and a site that waits for names stands still; so the resolvers answer, nobody else. The node speaks to
 /// itself through lo, whatever address it uses: never slowed down. The rate stands at the set, so each address has a
 /// bucket of its own, and an address below it passes.
-const TABLE: &str = r#"table inet hikeshi {
-set blocked { type uid; UIDS }
-set slowed4 { type ipv4_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES4 }
-set slowed6 { type ipv6_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES6 }
-chain output { type filter hook output priority filter; policy accept;
-meta skuid @blocked goto stopped MARK
-}
-chain stopped {
-oifname "lo" tcp dport { 25, 465, 587, 2525 } reject with tcp reset MARK
-oifname "lo" accept MARK
-tcp sport < 1024 accept MARK
-OPEN
-meta l4proto tcp reject with tcp reset MARK
-reject with icmpx admin-prohibited MARK
-}
-chain input { type filter hook input priority filter; policy accept;
-iifname "lo" accept MARK
-tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip saddr @slowed4 drop MARK
-tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip6 saddr @slowed6 drop MARK
-}
-}
-"#;
+const TABLE: &str = include_str!("net/table.nft");
 
 /// Each source once, with the latest end, without those whose time is over.
 fn latest(sources: &[(IpAddr, Moment)], now: Moment) -> BTreeMap<IpAddr, Moment> {
