@@ -13,7 +13,6 @@
 //! database, resolver), so a proxy that the node itself offers there is a way out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::net::IpAddr;
 
 use model::{Hash, Moment};
@@ -29,9 +28,6 @@ const SOURCES_MAX: usize = 1_000;
 const ORDERED_MAX: usize = 64;
 /// Seconds by which the kernel's time of an element may differ from ours.
 const DRIFT: i64 = 30;
-/// Most that is read of resolv.conf, bytes, and most servers taken from it (MAXNS of resolv.conf(5)).
-const RESOLV_MAX: u64 = 64 * 1024;
-const RESOLVERS_MAX: usize = 3;
 
 /// The table.
 #[derive(Debug)]
@@ -134,7 +130,7 @@ impl Net {
     /// configuration has another one.
     fn table(&self) -> (String, usize, String) {
         let family = |address: IpAddr| if address.is_ipv4() { "ip" } else { "ip6" };
-        let resolvers = self.resolvers().into_iter().map(|server| {
+        let resolvers = sys::resolv::servers(&self.config.resolv_conf).into_iter().map(|server| {
             format!("{} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept MARK\n", family(server))
         });
         let updates = self.config.updates.iter().map(|network| {
@@ -143,17 +139,6 @@ impl Net {
         let table = TABLE.replace("OPEN\n", &resolvers.chain(updates).collect::<String>());
         let mark = format!("{:016x}", Hash::of(table.as_bytes()).low64());
         (table.replace("MARK", &format!("comment \"{mark}\"")), table.matches("MARK").count(), mark)
-    }
-
-    /// The node's resolvers as they are now, those on loopback left out. The file is root's.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        let mut text = Vec::new();
-        let file = std::fs::File::open(&self.config.resolv_conf);
-        let _ = file.and_then(|file| file.take(RESOLV_MAX).read_to_end(&mut text));
-        let text = String::from_utf8_lossy(&text);
-        let servers = text.lines().filter_map(|line| line.trim_start().strip_prefix("nameserver"));
-        let servers = servers.filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok());
-        servers.take(RESOLVERS_MAX).filter(|server| !server.is_loopback()).collect()
     }
 }
 

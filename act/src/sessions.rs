@@ -36,7 +36,7 @@ pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure
     if owner != account.uid {
         return Err(failed(format!("belongs to uid {owner}, not to {account}; sign people out in the site itself")));
     }
-    Ok((dir, Program::Php.path().map_err(Failure::Error)?))
+    Ok((dir, Program::Php.path()?))
 }
 
 /// Ends all sessions of the site with this document root; at most 20 seconds.
