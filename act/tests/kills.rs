@@ -521,7 +521,10 @@ impl World {
         }
         let begun = Instant::now();
         loop {
-            if let Ok(core) = Connection::connect(&self.folder.path().join("act.sock")) {
+            // A dying child of the act before may still hold that one's socket, on which nobody answers any more.
+            let is_its = |core: &Connection| core.peer().is_ok_and(|peer| peer.pid.unsigned_abs() == child.id());
+            let core = Connection::connect(&self.folder.path().join("act.sock"));
+            if let Some(core) = core.ok().filter(is_its) {
                 core.set_recv_timeout(Some(Duration::from_secs(20))).unwrap();
                 return Some(Act { child, core });
             }
