@@ -99,11 +99,11 @@ pub enum FromAct {
         /// Why.
         why: Failure,
     },
-    /// Answer to a dry run: one line a step.
+    /// Answer to a dry run: a line for each thing that would be touched.
     Would {
         /// The order.
         intent: IntentId,
-        /// The steps.
+        /// At most 200.
         steps: Vec<String>,
     },
     /// One restriction in force; answers to [`ToAct::List`] end with `ListEnd`.
