@@ -160,10 +160,10 @@ const YET_IN_ACT: [(&str, &str, &str); 9] = [
     ("actor.rs", "reachable(&config.gate_dir", "a folder of ours and those above it, which are root's"),
     ("files.rs", "is.is_file()", "facts of a descriptor that is held"),
     ("guard.rs", "std::fs::symlink_metadata(disarmed)", "the stop file in root's folder; a link there is a stop too"),
-    ("mail.rs", "std::fs::read_dir(&queue)", "Postfix's queue: names are listed, nothing is opened"),
+    ("mail.rs", "std::fs::read_dir(&hold)", "Postfix's queue: names are listed, nothing is opened"),
     ("mail.rs", "std::fs::symlink_metadata(", "Postfix's queue: whether the file is the one that the id names"),
     ("mail.rs", "meta.is_file() && meta.ino() == inode", "what the look before answered"),
-    ("mail.rs", "reachable(&path", "a table of ours and the folders above it, which are root's"),
+    ("postfix.rs", "reachable(&path", "a table of ours and the folders above it, which are root's"),
     ("program.rs", ".find(|path| path.is_file())", "a fixed name in /usr/sbin or /usr/bin"),
     ("program.rs", "program::run(&path", "the one place where a program starts; the list of programs is an enum"),
 ];
