@@ -6,7 +6,7 @@
 
 use std::io;
 
-use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
+use model::packet::{ActOrder, FromAct, ToAct};
 use model::{AccountRef, Domain, Failure, Hash, IntentId, Moment, RestrictionId, Span, Stamp, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
@@ -42,23 +42,6 @@ const RETRY: u64 = 10;
 
 /// How long files that were not given back are kept: 30 days.
 const KEPT_SECS: u64 = 30 * 86_400;
-
-/// An order as it came.
-pub(crate) struct Order {
-    pub(crate) intent: IntentId,
-    pub(crate) link: Hash,
-    pub(crate) account: AccountRef,
-    pub(crate) home: String,
-    verb: Verb,
-    pub(crate) sites: Vec<SiteHandle>,
-    pass: Option<PassKey>,
-}
-
-impl Order {
-    pub(crate) fn by_person(&self) -> bool {
-        matches!(self.verb, Verb::Impose { by_person: true, .. })
-    }
-}
 
 /// What an order comes to.
 enum Plan {
@@ -160,15 +143,14 @@ impl Actor {
         match packet {
             ToAct::List => self.list(),
             ToAct::Strays => vec![FromAct::Strays(self.strays())],
-            ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run } => {
-                let order = Order { intent, link, account, home, verb, sites, pass };
-                let answer = if dry_run { self.would(&order) } else { self.carry_out(&order) };
-                vec![answer.unwrap_or_else(|why| FromAct::Failed { intent, why })]
+            ToAct::Do(order) => {
+                let answer = if order.dry_run { self.would(&order) } else { self.carry_out(&order) };
+                vec![answer.unwrap_or_else(|why| FromAct::Failed { intent: order.intent, why })]
             }
         }
     }
 
-    fn carry_out(&mut self, order: &Order) -> Result<FromAct, Failure> {
+    fn carry_out(&mut self, order: &ActOrder) -> Result<FromAct, Failure> {
         if let Some(answer) = self.book().answers.get(&order.intent).cloned() {
             return self.again(order, answer);
         }
@@ -183,11 +165,11 @@ impl Actor {
     }
 
     /// Everything about an order that can be checked without changing anything.
-    fn plan(&self, order: &Order) -> Result<Plan, Failure> {
+    fn plan(&self, order: &ActOrder) -> Result<Plan, Failure> {
         guard::account(&self.config.reach, &order.account).map_err(Failure::Guard)?;
         Ok(match &order.verb {
             Verb::Impose { restriction, by_person } => {
-                self.not_older(order, restriction.id).map_err(Failure::Error)?;
+                self.not_older(order, restriction.id)?;
                 let held = self.plan_effect(order, restriction)?;
                 let spent = if *by_person { None } else { Some(self.room_for_account(&order.account)?) };
                 Plan::Impose(Box::new(held), spent)
@@ -200,7 +182,7 @@ impl Actor {
         })
     }
 
-    fn not_older(&self, order: &Order, id: RestrictionId) -> Result<(), String> {
+    fn not_older(&self, order: &ActOrder, id: RestrictionId) -> Result<(), String> {
         match self.book().newest(id).filter(|newest| order.intent < *newest) {
             Some(newest) => {
                 Err(format!("order {} is older than order {newest} about {id}; nothing to do", order.intent))
@@ -210,7 +192,7 @@ impl Actor {
     }
 
     /// A repeated order answers from the journal; only an effect that somebody removed is made again.
-    fn again(&mut self, order: &Order, answer: FromAct) -> Result<FromAct, Failure> {
+    fn again(&mut self, order: &ActOrder, answer: FromAct) -> Result<FromAct, Failure> {
         if let Verb::Impose { restriction, .. } = &order.verb
             && let Some(held) = self.book().held.get(&restriction.id).cloned()
             && held.intent == order.intent
@@ -223,7 +205,7 @@ impl Actor {
         Ok(answer)
     }
 
-    fn impose(&mut self, order: &Order, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
+    fn impose(&mut self, order: &ActOrder, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
         let (id, name) = (held.restriction.id, held.restriction.measure.name());
         let record = match (self.book().held.get(&id), &held.effect) {
             (None, _) => Some(Record::Imposing(held.clone(), spent)),
@@ -252,14 +234,14 @@ impl Actor {
                 let held = self.book().held.get(&id).cloned().unwrap_or(held);
                 self.step("impose: failed");
                 // What cannot be taken back now stays journalled as half done; each tick tries again.
-                self.take_back(&held).map_err(|also| Failure::Error(format!("{why}; not yet taken back: {also}")))?;
+                self.take_back(&held).map_err(|also| format!("{why}; not yet taken back: {also}"))?;
                 self.answer(Some(id), order.intent, Err(why))
             }
             ended => ended,
         }
     }
 
-    fn lift(&mut self, order: &Order, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
+    fn lift(&mut self, order: &ActOrder, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
         let book = self.book();
         let kept = book.kept.get(&id).filter(|_| !for_good).map(|kept| &kept.held);
         let Some(held) = book.held.get(&id).or(kept) else {
@@ -279,7 +261,7 @@ impl Actor {
         self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
-        let what = self.take_back(&held).map_err(|why| Failure::Error(format!("{why} (tried again every 10 s)")))?;
+        let what = self.take_back(&held).map_err(|why| format!("{why} (tried again every 10 s)"))?;
         self.answer(Some(id), order.intent, Ok(what))
     }
 
@@ -297,7 +279,7 @@ impl Actor {
         self.answer(None, pass.intent, Ok(what))
     }
 
-    fn plan_pass(&self, order: &Order, sites: &[Domain], row: Hash, until: Moment) -> Result<OpenPass, Failure> {
+    fn plan_pass(&self, order: &ActOrder, sites: &[Domain], row: Hash, until: Moment) -> Result<OpenPass, Failure> {
         let Some(pass) = &order.pass else {
             return Err(Failure::Error("the pass itself is missing; its row has expired, ask for a new one".into()));
         };
@@ -309,7 +291,7 @@ impl Actor {
         }
         let (gates, leaves) = (crate::effect::gates(&order.sites, sites)?, gate::leaves(pass));
         let files = gates.iter().flat_map(|key| leaves.iter().map(|leaf| gate::pass(key, leaf)));
-        let files = files.collect::<Result<_, _>>().map_err(Failure::Error)?;
+        let files = files.collect::<Result<_, String>>()?;
         Ok(OpenPass { intent: order.intent, files, until })
     }
 
@@ -319,7 +301,7 @@ impl Actor {
                 other.intent != pass.intent && other.until > self.now() && other.files.contains(file)
             };
             if !self.book().passes.iter().any(wanted) {
-                gate::take(&self.gate, file).map_err(|e| Failure::Error(e.to_string()))?;
+                gate::take(&self.gate, file).map_err(|e| e.to_string())?;
             }
         }
         self.write(Record::PassEnds(pass.intent))
@@ -344,15 +326,12 @@ impl Actor {
         answers
     }
 
-    fn would(&self, order: &Order) -> Result<FromAct, Failure> {
+    fn would(&self, order: &ActOrder) -> Result<FromAct, Failure> {
         let mut steps = match self.plan(order)? {
-            Plan::Impose(held, _) => self.steps_of(&held),
-            Plan::Lift(id, for_good) => vec![match self.book().held.get(&id) {
-                None => format!("nothing: {id} is not in force"),
-                Some(_) if for_good => format!("lift {id}, end its processes"),
-                Some(held) => format!("lift {id}, a {}", held.restriction.measure.name()),
-            }],
-            Plan::OpenPass(pass) => vec![format!("open a pass until {}, {} files", pass.until, pass.files.len())],
+            Plan::Impose(held, _) => self.touches(&held)?,
+            Plan::Lift(id, true) => vec![format!("lift {id}, end its processes")],
+            Plan::Lift(id, false) => vec![format!("lift {id}")],
+            Plan::OpenPass(pass) => pass.files,
         };
         steps.truncate(200);
         Ok(FromAct::Would { intent: order.intent, steps })

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use model::packet::ActOrder;
 use model::{AccountRef, Failure, Stamp};
 
-use crate::actor::{Actor, Order};
+use crate::actor::Actor;
 use crate::config::Budgets;
 use crate::journal::Spent;
 
@@ -38,7 +39,7 @@ impl Actor {
 
     /// Files that may be set aside without the site being taken apart: 200 in any hour without a person, and never
     /// more than 20 % of where they lie, with what is set aside already.
-    pub(crate) fn room_for_files(&self, order: &Order, more: u64, of: u64) -> Result<(), Failure> {
+    pub(crate) fn room_for_files(&self, order: &ActOrder, more: u64, of: u64) -> Result<(), Failure> {
         let (book, now, account) = (self.book(), self.stamp(), &order.account);
         let aside = book.held.values().chain(book.kept.values().map(|kept| &kept.held));
         let all = more + aside.filter(|held| held.account == *account).map(|held| held.files() as u64).sum::<u64>();
@@ -49,7 +50,7 @@ impl Actor {
         }
         let recent = |spent: &&Spent| spent.account == *account && spent.at.passed + 3600 > now.passed;
         let hour = more + book.spent.iter().filter(recent).map(|spent| spent.files).sum::<u64>();
-        if !order.by_person() && hour > FILES_PER_HOUR {
+        if !order.verb.by_person() && hour > FILES_PER_HOUR {
             return Err(Failure::Budget(format!(
                 "{hour} files of {account} would be set aside within one hour without a person, and {FILES_PER_HOUR} is the most; confirm this one by hand if it is right"
             )));

@@ -147,17 +147,17 @@ impl Crontab {
     }
 
     /// Whether the line does not run.
-    pub fn look(&self, splice: &Splice) -> (bool, String) {
+    pub fn look(&self, splice: &Splice) -> Result<String, String> {
         match self.read() {
-            Err(Failure::Gone(_)) => (true, "no crontab is there any more".into()),
-            Err(why) => (false, why.to_string()),
+            Err(Failure::Gone(_)) => Ok("no crontab is there any more".into()),
+            Err(why) => Err(why.to_string()),
             Ok(seen) if !splice.places(&seen.bytes, &splice.mark()).is_empty() => {
-                (true, format!("line switched off with the mark {}", splice.mark().trim_end()))
+                Ok(format!("line switched off with the mark {}", splice.mark().trim_end()))
             }
             Ok(seen) if !splice.places(&seen.bytes, "").is_empty() => {
-                (false, "somebody took our mark out and the line runs again; read the crontab and order anew".into())
+                Err("somebody took our mark out and the line runs again; read the crontab and order anew".into())
             }
-            Ok(_) => (true, "the owner took the line out of the crontab or changed it".into()),
+            Ok(_) => Ok("the owner took the line out of the crontab or changed it".into()),
         }
     }
 

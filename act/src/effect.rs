@@ -3,22 +3,24 @@
 //! What is shared is written anew from all that is wanted (`wanted`) and needs no undo record. Processes, files and cron
 //! lines are single things: their undo record is planned, journalled, and only then used.
 
-use model::packet::SiteHandle;
-use model::{AccountRef, Domain, Failure, FileRef, GateKey, MailScope, Measure, Restriction, RestrictionId, Span};
+use std::collections::BTreeSet;
 
-use crate::actor::{Actor, Order};
+use model::packet::{ActOrder, SiteHandle};
+use model::{AccountRef, Domain, Failure, GateKey, MailScope, Measure, QueueId, Restriction, Span};
+
+use crate::actor::Actor;
 use crate::cron::Crontab;
 use crate::files::Set;
 use crate::freeze::{self, Pack};
 use crate::gate::Answer;
 use crate::journal::{Caught, Effect, Held, Means, Record, Standing};
-use crate::mail::{Fate, Line};
-use crate::wanted::{Seen, Wanted, flags, mail_line};
+use crate::mail::{self, Fate, Line};
+use crate::wanted::{Seen, flags, mail_line};
 
 impl Actor {
     /// Everything that can be checked without changing anything, and what would be changed.
-    pub(crate) fn plan_effect(&self, order: &Order, restriction: &Restriction) -> Result<Held, Failure> {
-        let (account, error) = (&order.account, Failure::Error);
+    pub(crate) fn plan_effect(&self, order: &ActOrder, restriction: &Restriction) -> Result<Held, Failure> {
+        let account = &order.account;
         let mut held = Held {
             intent: order.intent,
             link: order.link,
@@ -28,38 +30,31 @@ impl Actor {
             standing: Standing::Imposing,
         };
         let line = |fate| Line { account: account.clone(), fate, number: restriction.id.incident };
+        if let Some(known) = self.put_away(restriction)? {
+            return Ok(Held { effect: known, ..held });
+        }
+        let gates = || gates(&order.sites, &restriction.measure.sites());
         held.effect = match &restriction.measure {
-            Measure::CloseSite { site } => Effect::Gates(gates(&order.sites, std::slice::from_ref(site))?),
-            Measure::CloseAccount { sites, .. } => Effect::Gates(gates(&order.sites, sites)?),
-            Measure::BlockScript { site, path } => {
-                Effect::Scripts(gates(&order.sites, std::slice::from_ref(site))?, path.clone())
-            }
+            Measure::CloseSite { .. } | Measure::CloseAccount { .. } => Effect::Gates(gates()?),
+            Measure::BlockScript { path, .. } => Effect::Scripts(gates()?, path.clone()),
             Measure::HoldMail { scope, queued } => {
-                let mail = self.mail(&Wanted::default()).map_err(error)?;
-                mail.check(&line(Fate::Held(scope.clone())), queued).map_err(error)?;
+                let mail = self.mail()?;
+                mail.check(&line(Fate::Held(scope.clone())), queued)?;
                 // Only what we put on hold ourselves is ever taken off again.
                 Effect::Hold(scope.clone(), mail.waiting(queued))
             }
             Measure::RefuseMail => {
-                let mail = self.mail(&Wanted::default());
-                mail.and_then(|mail| mail.check(&line(Fate::Refused), &[])).map_err(error)?;
+                self.mail()?.check(&line(Fate::Refused), &[])?;
                 Effect::Refuse
             }
             Measure::FreezeProcess { processes } => {
                 Effect::Freeze(self.ice.means(), self.ice.check(account, processes)?)
             }
-            Measure::DisableCronLine { line } => match self.book().held.get(&restriction.id) {
-                // The same order once more: its table is no longer as it was read.
-                Some(known) if known.restriction.measure == restriction.measure => known.effect.clone(),
-                _ => Effect::Cron(self.crontab(account).plan(restriction.id, line)?),
-            },
-            Measure::QuarantineFile { files, of } => match self.set_aside(restriction.id, files)? {
-                Some(known) => known,
-                None => {
-                    self.room_for_files(order, files.len() as u64, *of)?;
-                    Effect::Files(order.home.clone(), self.files.plan(account, &order.home, files)?)
-                }
-            },
+            Measure::DisableCronLine { line } => Effect::Cron(self.crontab(account).plan(restriction.id, line)?),
+            Measure::QuarantineFile { files, of } => {
+                self.room_for_files(order, files.len() as u64, *of)?;
+                Effect::Files(order.home.clone(), self.files.plan(account, &order.home, files)?)
+            }
             Measure::EndSessions { site } => {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
@@ -67,16 +62,16 @@ impl Actor {
                 Effect::Sessions(handle.root.clone())
             }
             Measure::BlockLogin { logins } => {
-                self.config.logins.check(account, logins).map_err(error)?;
+                self.config.logins.check(account, logins)?;
                 Effect::Logins(logins.clone())
             }
             Measure::BlockOutbound => {
-                self.net().and_then(|net| net.check()).map_err(error)?;
+                self.net()?.check()?;
                 Effect::Outbound
             }
             Measure::ThrottleSource { sources } => {
-                let net = self.net().map_err(error)?;
-                net.check().map_err(error)?;
+                let net = self.net()?;
+                net.check()?;
                 net.may_slow(sources).map_err(Failure::Guard)?;
                 Effect::Sources(sources.clone(), self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
             }
@@ -85,21 +80,20 @@ impl Actor {
                 return Err(Failure::Error(format!("{name} changes nothing here; the desk does it")));
             }
         };
-        flags(&held.effect, Answer::Forbidden).map_err(error)?;
+        flags(&held.effect, Answer::Forbidden)?;
         Ok(held)
     }
 
-    /// The undo record of the same order once more: its files are no longer where they were judged.
-    fn set_aside(&self, id: RestrictionId, files: &[FileRef]) -> Result<Option<Effect>, Failure> {
-        let why = match self.book().held.get(&id).map(|held| &held.effect) {
-            Some(effect @ Effect::Files(_, moved)) if moved.iter().map(|one| &one.file).eq(files) => {
-                return Ok(Some(effect.clone()));
+    /// The undo record of the same order once more: what it put away is no longer where it was judged.
+    fn put_away(&self, restriction: &Restriction) -> Result<Option<Effect>, Failure> {
+        let (book, id) = (self.book(), restriction.id);
+        let why = match book.held.get(&id).filter(|known| known.is_put_away()) {
+            Some(known) if known.restriction.measure == restriction.measure => return Ok(Some(known.effect.clone())),
+            Some(_) => "has put something else away; order this as a restriction of its own",
+            None if book.kept.contains_key(&id) => {
+                "was lifted and what it put away is kept; lift it again to get it back"
             }
-            Some(Effect::Files(..)) => "holds other files; order these as a restriction of their own",
-            None if self.book().kept.contains_key(&id) => {
-                "was lifted for good and its files are kept; lift it again to get them back"
-            }
-            _ => return Ok(None),
+            None => return Ok(None),
         };
         Err(Failure::Error(format!("{id} {why}")))
     }
@@ -107,24 +101,22 @@ impl Actor {
     /// Makes the effect real and tests it. May be repeated.
     pub(crate) fn apply(&mut self, held: &Held) -> Result<String, Failure> {
         let (id, account) = (held.restriction.id, &held.account);
-        self.write_anew(held).map_err(Failure::Error)?;
+        if let Some(line) = mail_line(held) {
+            return self.stop_mail(held, &line);
+        }
+        self.write_anew(held)?;
         match &held.effect {
-            Effect::Hold(..) | Effect::Refuse => {
-                if let Some(line) = mail_line(held) {
-                    return self.stop_mail(held, &line);
-                }
-            }
             Effect::Freeze(means, caught) => return self.freeze(held, *means, caught.clone()),
             Effect::Files(home, moved) => self.files.apply(&Set { id, account, home, moved }, &mut self.steps)?,
             Effect::Cron(splice) => self.crontab(account).apply(splice, &mut self.steps)?,
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
-                let site = sites.first().ok_or_else(|| Failure::Error("no site was named".into()))?;
+                let site = sites.first().ok_or_else(|| "no site was named".to_owned())?;
                 let what = crate::sessions::end(account, root, site)?;
                 self.step("impose: everyone signed out");
                 return Ok(what);
             }
-            Effect::Gates(_) | Effect::Scripts(..) | Effect::Logins(_) | Effect::Outbound | Effect::Sources(..) => {}
+            _ => {}
         }
         self.step("impose: before the test");
         self.look(held, &self.seen()).map_err(|what| Failure::NoEffect(format!("{what}; taken back")))
@@ -135,10 +127,10 @@ impl Actor {
     pub(crate) fn take_back(&mut self, held: &Held) -> Result<String, String> {
         let (id, account) = (held.restriction.id, &held.account);
         let for_good = held.standing == Standing::Lifting { for_good: true };
-        let wanted = self.write_anew(held)?;
         if let Some(line) = mail_line(held) {
-            return self.let_mail_flow(held, &line, &wanted);
+            return self.let_mail_flow(held, &line);
         }
+        let wanted = self.write_anew(held)?;
         match &held.effect {
             Effect::Gates(_) | Effect::Scripts(..) => {
                 let flags = flags(&held.effect, self.answer_kind())?;
@@ -178,7 +170,8 @@ impl Actor {
             Effect::Gates(_) | Effect::Scripts(..) => {
                 let flags = flags(&held.effect, self.answer_kind())?;
                 let there = self.flags_there(&flags, &seen.wanted);
-                return told((there == flags.len() && there > 0, format!("{there} of {} flags there", flags.len())));
+                let all = format!("{there} of {} flags there", flags.len());
+                return if there == flags.len() && there > 0 { Ok(all) } else { Err(all) };
             }
             Effect::Hold(..) | Effect::Refuse => {
                 let Some(line) = mail_line(held) else { return Err("no mail is stopped by it".into()) };
@@ -196,8 +189,8 @@ impl Actor {
                     (false, count) => Err(format!("not {}, {count} processes", still_by(*means))),
                 };
             }
-            Effect::Files(home, moved) => return told(self.files.look(&Set { id, account, home, moved })),
-            Effect::Cron(splice) => return told(self.crontab(account).look(splice)),
+            Effect::Files(home, moved) => return self.files.look(&Set { id, account, home, moved }),
+            Effect::Cron(splice) => return self.crontab(account).look(splice),
             Effect::Sessions(_) => return Ok("everyone was signed out once".into()),
             Effect::Logins(logins) => {
                 let there = "new logins denied; who is logged in stays so until he leaves";
@@ -209,46 +202,38 @@ impl Actor {
         if is { Ok(there) } else { Err(format!("the {place} was changed by somebody else")) }
     }
 
-    /// What an order to impose this would do, one line a step.
-    pub(crate) fn steps_of(&self, held: &Held) -> Vec<String> {
-        let (account, uid) = (&held.account, held.account.uid);
-        let whose = mail_line(held).map(|line| line.whose()).unwrap_or_default();
-        match &held.effect {
+    /// What an order to impose this would touch, one line each.
+    pub(crate) fn touches(&self, held: &Held) -> Result<Vec<String>, String> {
+        let whose = mail_line(held).map(|line| format!("mail of {}", line.whose()));
+        let what: Vec<String> = match &held.effect {
             Effect::Gates(_) | Effect::Scripts(..) => {
-                let flags = flags(&held.effect, self.answer_kind()).unwrap_or_default();
-                flags.iter().map(|flag| format!("write {}", self.config.gate_dir.join(flag).display())).collect()
+                let flags = flags(&held.effect, self.answer_kind())?;
+                flags.iter().map(|flag| self.config.gate_dir.join(flag).display().to_string()).collect()
             }
-            Effect::Hold(_, queued) => vec![
-                format!("hold new mail of {whose}"),
-                "postfix reload".to_owned(),
-                format!("put {} waiting messages on hold", queued.len()),
-            ],
-            Effect::Refuse => vec![format!("refuse mail that uid {uid} hands to sendmail, form mail too")],
-            Effect::Freeze(means, found) => {
-                let pids: Vec<String> = found.iter().map(|c| c.process.pid.to_string()).collect();
-                vec![format!("{}: pid {} and their children", still_by(*means), pids.join(" "))]
+            Effect::Hold(_, queued) => whose.into_iter().chain(queued.iter().map(QueueId::to_string)).collect(),
+            Effect::Refuse => whose.into_iter().collect(),
+            Effect::Freeze(_, found) => {
+                found.iter().map(|one| format!("pid {} and its children", one.process.pid)).collect()
             }
-            Effect::Files(home, moved) => {
-                moved.iter().map(|moved| format!("set aside {home}/{}", moved.file.path)).collect()
-            }
-            Effect::Cron(splice) => {
-                vec![format!("switch off the line at byte {} of the crontab of {account}", splice.line.start)]
-            }
-            Effect::Sessions(root) => vec![format!("end all WordPress sessions of {root}, as uid {uid}")],
-            Effect::Logins(logins) => logins.iter().map(|login| format!("deny {login:?} of {account}")).collect(),
-            Effect::Outbound => vec![format!("block connections that uid {uid} opens, mail ports on loopback too")],
-            Effect::Sources(sources, until) => {
-                sources.iter().map(|source| format!("slow down {source} until {until}")).collect()
-            }
-        }
+            Effect::Files(home, moved) => moved.iter().map(|one| format!("{home}/{}", one.file.path)).collect(),
+            Effect::Cron(splice) => vec![format!("the line at byte {} of the crontab", splice.line.start)],
+            Effect::Sessions(root) => vec![format!("all sessions of WordPress in {root}")],
+            Effect::Logins(logins) => logins.iter().map(|login| format!("{login:?}")).collect(),
+            Effect::Outbound => vec!["connections that it opens, mail ports on loopback too".into()],
+            Effect::Sources(sources, until) => sources.iter().map(|one| format!("{one} until {until}")).collect(),
+        };
+        let order = format!("{} for uid {}", held.restriction.measure.name(), held.account.uid);
+        Ok(what.iter().map(|what| format!("{order}: {what}")).collect())
     }
 
-    /// Puts what waits on hold, when mail is held, and asks Postfix what it makes of new mail.
+    /// Writes the tables, puts what waits on hold, when mail is held, and asks Postfix what it makes of new mail.
     fn stop_mail(&mut self, held: &Held, line: &Line) -> Result<String, Failure> {
-        let (whose, queued) = (line.whose(), held.effect.queued());
-        let moved = self.mail(&Wanted::default()).and_then(|mail| mail.hold_queued(queued)).map_err(Failure::Error)?;
-        self.step("impose: queue held");
-        if !self.mail(&self.wanted()).and_then(|mail| mail.would_stop(line)).map_err(Failure::Error)? {
+        let (whose, wanted) = (line.whose(), self.wanted().mail);
+        let mut mail = mail::now(&self.mail, wanted)?;
+        mail.set(&line.fate, &mut self.steps)?;
+        let moved = mail.hold_queued(held.effect.queued())?;
+        (self.steps)("impose: queue held");
+        if !mail.would_stop(line)? {
             return Err(Failure::NoEffect(format!("Postfix's tables do not stop mail of {whose}; taken back")));
         }
         let Measure::HoldMail { scope, queued } = &held.restriction.measure else {
@@ -261,10 +246,13 @@ impl Actor {
         Ok(format!("mail of {whose} is held; {moved} of {} waiting messages put on hold{open}", queued.len()))
     }
 
-    /// What waits flows again only when the restriction never came into force: otherwise a person sorts it.
-    fn let_mail_flow(&mut self, held: &Held, line: &Line, wanted: &Wanted) -> Result<String, String> {
+    /// Writes the tables. What waits flows again only when the restriction never came into force: otherwise a person
+    /// sorts it.
+    fn let_mail_flow(&mut self, held: &Held, line: &Line) -> Result<String, String> {
+        let wanted = self.wanted();
         let still = wanted.mail.iter().any(|other| (&other.account, &other.fate) == (&line.account, &line.fate));
-        let mail = self.mail.as_ref().ok_or("no Postfix is configured here any more")?.now(Vec::new())?;
+        let mut mail = mail::now(&self.mail, wanted.mail)?;
+        mail.set(&line.fate, &mut self.steps)?;
         if held.is_begun() && !still {
             // Another restriction may have put the same messages on hold.
             let ours: Vec<_> = held.effect.queued().iter().filter(|id| !wanted.queued.contains(id)).cloned().collect();
@@ -285,7 +273,7 @@ impl Actor {
         let (id, account) = (held.restriction.id, &held.account);
         let mut all = batch.clone();
         for _ in 0..freeze::ROUNDS_MAX {
-            self.ice.stop(&Pack { id, means, account, caught: &batch }).map_err(Failure::Error)?;
+            self.ice.stop(&Pack { id, means, account, caught: &batch })?;
             self.step("impose: one batch stopped");
             batch = self.ice.children(account, &all);
             if batch.is_empty() {
@@ -303,7 +291,7 @@ impl Actor {
         if !self.ice.settles(&pack) {
             return Err(Failure::NoEffect("the processes do not stand still; taken back".into()));
         }
-        let (_, still) = self.ice.stands(&pack).map_err(Failure::Error)?;
+        let (_, still) = self.ice.stands(&pack)?;
         if still == 0 {
             return Err(Failure::Gone("all of the processes ended before they stood still".into()));
         }
@@ -339,24 +327,17 @@ impl Actor {
 }
 
 /// The flag keys of these sites; a site that nothing can close is an error, not a smaller restriction.
-pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<GateKey>, Failure> {
-    let no_gate =
-        |site| Failure::Error(format!("{site} has no gate on this node; run `hikeshi setup` for its web server"));
-    let mut keys = Vec::new();
+pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<GateKey>, String> {
+    let mut keys = BTreeSet::new();
     for site in sites {
         let handle = handles.iter().find(|handle| handle.domain == *site && !handle.gates.is_empty());
-        keys.extend_from_slice(&handle.ok_or_else(|| no_gate(site))?.gates);
+        let no_gate = || format!("{site} has no gate on this node; run `hikeshi setup` for its web server");
+        keys.extend(handle.ok_or_else(no_gate)?.gates.iter().cloned());
     }
-    keys.sort();
-    keys.dedup();
     match keys.is_empty() {
-        true => Err(Failure::Error("no site was named; nothing to close".into())),
-        false => Ok(keys),
+        true => Err("no site was named; nothing to close".into()),
+        false => Ok(keys.into_iter().collect()),
     }
-}
-
-fn told((is, what): (bool, String)) -> Result<String, String> {
-    if is { Ok(what) } else { Err(what) }
 }
 
 /// What is lifted and yet there.

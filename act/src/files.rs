@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sys::dir::Dir;
 use sys::file::{self, Facts, Found, Place};
+use sys::shelf::{Shelf, is_altered};
 
 use crate::config::{Reach, Steps};
 
@@ -39,16 +40,6 @@ pub struct Moved {
     folder: Facts,
     /// The file, before that.
     was: Facts,
-}
-
-impl Moved {
-    /// Whether somebody changed more than the name of it, as far as one sees without reading. In quarantine it is
-    /// root's and sealed, or half so after a death.
-    fn altered(&self, is: &Facts) -> bool {
-        let Facts { size, uid, gid, mode, .. } = self.was;
-        let sealed = is.mode == mode & !0o6000 || is.mode & 0o7777 == 0;
-        (is.size, is.gid) != (size, gid) || ![0, uid].contains(&is.uid) || !(is.mode == mode || sealed)
-    }
 }
 
 /// What became of a file that is to be given back.
@@ -84,14 +75,6 @@ pub struct Files {
     within: Option<PathBuf>,
 }
 
-/// One quarantine folder.
-#[derive(Debug)]
-struct Shelf {
-    path: PathBuf,
-    dir: Dir,
-    is: Facts,
-}
-
 impl Files {
     /// Opens those of the folders that are there; a missing one is said when a file would need it.
     pub fn open(dirs: &[PathBuf], reach: &Reach) -> io::Result<Files> {
@@ -99,19 +82,12 @@ impl Files {
             Reach::Handed { folder } => Some(folder.clone()),
             Reach::Uids(_) => None,
         };
-        let mut shelves = Vec::new();
-        for path in dirs {
-            let dir = match Dir::open_without_links(path).and_then(|_| Dir::open_own(path)) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}; see {KEY}", path.display())))?,
-            };
-            let is = Facts::of(&dir)?;
-            if is.mode & 0o077 != 0 {
-                let why = format!("{} can be read by others; chmod 0700 it", path.display());
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-            }
-            shelves.push(Shelf { path: path.clone(), dir, is });
-        }
+        let open = |path: &PathBuf| {
+            Shelf::open(path, within.is_none()).transpose().map(|opened| {
+                opened.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}; see {KEY}", path.display())))
+            })
+        };
+        let shelves = dirs.iter().filter_map(open).collect::<io::Result<_>>()?;
         Ok(Files { shelves, within })
     }
 
@@ -127,13 +103,12 @@ impl Files {
             if content(&found, file)? != file.hash {
                 return Err(changed(&file.path));
             }
-            let fits = |shelf: &&Shelf| (shelf.is.dev, shelf.is.mount) == (found.is.dev, found.is.mount);
-            let Some(shelf) = self.shelves.iter().find(fits) else {
+            let Some(shelf) = self.shelves.iter().find(|shelf| shelf.takes(&found.is)) else {
                 return Err(Failure::Error(format!(
                     "no quarantine folder is on the file system of {home}; make one there (root's, mode 0700) and add it to {KEY}"
                 )));
             };
-            moved.push(Moved { file: file.clone(), shelf: shelf.path.clone(), folder: place.is, was: found.is });
+            moved.push(Moved { file: file.clone(), shelf: shelf.path().to_owned(), folder: place.is, was: found.is });
         }
         Ok(moved)
     }
@@ -175,33 +150,33 @@ impl Files {
     }
 
     /// Whether each file is where we put it; its content is read again only when it is given back.
-    pub fn look(&self, set: &Set<'_>) -> (bool, String) {
+    pub fn look(&self, set: &Set<'_>) -> Result<String, String> {
         let (mut there, mut odd) = (0, 0);
         for (name, one) in set.each() {
             let Ok(shelf) = self.shelf(one) else { continue };
-            let Ok(Some(Found { is, .. })) = shelf.holds(&name, one) else { continue };
+            let Ok(Some(Found { is, .. })) = shelf.holds(&name, one.file.ino) else { continue };
             // Where fs.protected_hardlinks is 0, who had it open can link it back: then it is not set aside at all.
             if is.links > one.was.links {
                 let next = "freeze the account's processes, then order this again";
-                return (false, format!("{} was linked back by a process that has it open; {next}", one.file.path));
+                return Err(format!("{} was linked back by a process that has it open; {next}", one.file.path));
             }
             there += 1;
-            odd += usize::from(one.altered(&is) || is.modified_ns != one.was.modified_ns);
+            odd += usize::from(is_altered(&one.was, &is) || is.modified_ns != one.was.modified_ns);
         }
         let odd = match odd {
             0 => String::new(),
             odd => format!("; {odd} of them changed by a process that has it open: freeze the account's processes"),
         };
-        let all = set.moved.len();
-        (there == all, format!("{there} of {all} files set aside{odd}"))
+        let seen = format!("{there} of {} files set aside{odd}", set.moved.len());
+        if there == set.moved.len() { Ok(seen) } else { Err(seen) }
     }
 
     /// Deletes what is set aside, from the quarantine folder and by inode; may be repeated.
     pub fn purge(&self, set: &Set<'_>) -> Result<(), String> {
         for (name, one) in set.each() {
             let shelf = self.shelf(one)?;
-            let delete = |found: Option<Found>| found.map_or(Ok(()), |_| file::unlink(&shelf.dir, name.as_bytes()));
-            shelf.holds(&name, one).and_then(delete).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
+            let delete = |found: Option<Found>| found.map_or(Ok(()), |_| shelf.remove(&name));
+            shelf.holds(&name, one.file.ino).and_then(delete).map_err(|e| format!("{}: {e}", shelf.full(&name)))?;
         }
         self.sync(set.moved)
     }
@@ -215,67 +190,42 @@ impl Files {
         steps: &mut Steps,
     ) -> Result<(), Failure> {
         let path = &moved.file.path;
-        let shelf = self.shelf(moved).map_err(Failure::Error)?;
+        let shelf = self.shelf(moved)?;
         let failed = |e: io::Error| Failure::Error(format!("{path} cannot be set aside: {e}; order it again"));
-        if shelf.holds(new, moved).map_err(failed)?.is_some() {
+        if shelf.holds(new, moved.file.ino).map_err(failed)?.is_some() {
             return Ok(());
         }
         let (place, found) = judge(account, home, &moved.file)?;
-        if (place.is.dev, place.is.ino) != (shelf.is.dev, moved.folder.ino) {
+        if !shelf.knows(&place.is, moved.folder.ino) {
             return Err(Failure::Gone(format!("the folder of {path} is another one now; look again")));
         }
         steps("impose: one file judged");
-        file::rename(&place.dir, place.name, &shelf.dir, new.as_bytes()).map_err(|e| match e.kind() {
+        shelf.take(&place, new).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => changed(path),
             io::ErrorKind::AlreadyExists => {
                 Failure::Error(format!("{} is there already; look at it and move it away", shelf.full(new)))
             }
             io::ErrorKind::CrossesDevices => Failure::Error(format!(
                 "{} is on another mount than {path}; make a quarantine folder on that one and add it to {KEY}",
-                shelf.path.display()
+                shelf.path().display()
             )),
             _ => failed(e),
         })?;
         steps("impose: one file moved");
         // It is ours to seal only if it is what was judged in every way.
         let key = |it: &Facts| (it.ino, it.links, it.size, it.uid, it.gid, it.mode);
-        let arrived = Found::hold(&shelf.dir, new.as_bytes()).ok().flatten();
+        let arrived = shelf.hold(new).ok().flatten();
         let arrived = arrived.filter(|it| it.is.same(&found.is) && key(&it.is) == key(&moved.was));
-        let verified = match &arrived {
-            Some(it) => self.verify(it, moved, steps),
-            None => Err(changed(path)),
-        };
+        let verified = arrived.as_ref().ok_or_else(|| changed(path)).and_then(|it| verify(shelf, it, moved, steps));
         if let Err(why) = verified {
-            arrived.map_or(Ok(()), |it| self.unseal(&it, moved)).map_err(failed)?;
-            shelf.put_back(new, Some(&place), home).map_err(Failure::Error)?;
+            arrived.map_or(Ok(()), |it| shelf.unseal(&it, &moved.was)).map_err(failed)?;
+            shelf.put_back(new, Some(&place), home).map_err(|e| e.to_string())?;
             return Err(why);
         }
         // Nobody shall see by its time that the folder was changed, and then it comes back by itself.
         let _ = file::set_modified(&place.dir, place.is.modified_ns);
         steps("impose: one file verified");
         Ok(())
-    }
-
-    /// Seals what arrived and looks at it once more: it has no other name now and gets none, and the right content.
-    fn verify(&self, arrived: &Found, moved: &Moved, steps: &mut Steps) -> Result<(), Failure> {
-        let path = &moved.file.path;
-        let failed = |e: io::Error| Failure::Error(format!("{path} cannot be sealed: {e}; order it again"));
-        self.seal(arrived).map_err(failed)?;
-        steps("impose: one file sealed");
-        let right = arrived.facts().map_err(failed)?.links == 1 && content(arrived, &moved.file)? == moved.file.hash;
-        if right { Ok(()) } else { Err(changed(path)) }
-    }
-
-    /// What is in quarantine is root's, with mode 0: who still has it open can make no name for it.
-    fn seal(&self, found: &Found) -> io::Result<()> {
-        if self.within.is_some() { Ok(()) } else { found.give(0, 0) }
-    }
-
-    /// Owner and mode as they were, before it leaves quarantine. What is the tenant's, with a mode, is as he has it.
-    fn unseal(&self, found: &Found, moved: &Moved) -> io::Result<()> {
-        let is = found.facts()?;
-        let his = is.uid == moved.was.uid && is.mode & 0o7777 != 0;
-        if his || self.within.is_some() { Ok(()) } else { found.give(moved.was.uid, moved.was.mode) }
     }
 
     fn give_back(
@@ -290,13 +240,13 @@ impl Files {
         let failed = |e: io::Error| format!("{path} cannot be given back now: {e}; it is kept as {full}");
         let kept = |why: String| Ok(Given::Kept(format!("{why}, kept as {full}")));
         let taken = || format!("another {path} is there now and is not overwritten: rename it");
-        let Some(found) = Found::hold(&shelf.dir, name.as_bytes()).map_err(failed)? else { return Ok(Given::NotAside) };
+        let Some(found) = shelf.hold(name).map_err(failed)? else { return Ok(Given::NotAside) };
         let home = self.home(set.account, set.home)?;
         let place = Place::below(&home, path.bytes()).ok();
-        let place = place.filter(|place| (place.is.dev, place.is.ino) == (shelf.is.dev, moved.folder.ino));
+        let place = place.filter(|place| shelf.knows(&place.is, moved.folder.ino));
         if found.is.ino != moved.file.ino {
             // Exchanged at the moment of the move, and death before it was put back: it is not ours to keep.
-            shelf.put_back(name, place.as_ref(), &home)?;
+            shelf.put_back(name, place.as_ref(), &home).map_err(|e| e.to_string())?;
             return Ok(Given::NotAside);
         }
         let Some(place) = place else {
@@ -309,12 +259,12 @@ impl Files {
             return kept(taken());
         }
         let same = || Ok::<_, String>(content(&found, &moved.file).map_err(|e| e.to_string())? == moved.file.hash);
-        if before.is_none() && sealed && (moved.altered(&found.is) || !same()?) {
+        if before.is_none() && sealed && (is_altered(&moved.was, &found.is) || !same()?) {
             return kept(format!(
                 "{path} was changed while it was set aside, by a process that has it open: look at it and give it back by hand"
             ));
         }
-        self.unseal(&found, moved).map_err(failed)?;
+        shelf.unseal(&found, &moved.was).map_err(failed)?;
         steps("lift: one file unsealed");
         if before.is_none() {
             // Its own group would do, but with the folder's a folder keeps its set-group-id.
@@ -324,12 +274,12 @@ impl Files {
             if let (Err(e), there) = (done, linked().unwrap_or_default())
                 && there != Some(true)
             {
-                self.seal(&found).map_err(failed)?;
+                shelf.seal(&found).map_err(failed)?;
                 return if there == Some(false) { kept(taken()) } else { Err(failed(e)) };
             }
         }
         steps("lift: one file linked");
-        file::unlink(&shelf.dir, name.as_bytes()).map_err(failed)?;
+        shelf.remove(name).map_err(failed)?;
         steps("lift: one file given back");
         Ok(Given::Back)
     }
@@ -350,7 +300,7 @@ impl Files {
     }
 
     fn shelf(&self, moved: &Moved) -> Result<&Shelf, String> {
-        let shelf = self.shelves.iter().find(|shelf| shelf.path == moved.shelf);
+        let shelf = self.shelves.iter().find(|shelf| shelf.path() == moved.shelf);
         shelf.ok_or_else(|| {
             let path = moved.shelf.display();
             format!("the quarantine folder {path} is not open; mount it and name it in {KEY}, then start again")
@@ -358,33 +308,19 @@ impl Files {
     }
 
     fn sync(&self, moved: &[Moved]) -> Result<(), String> {
-        let mut used = self.shelves.iter().filter(|shelf| moved.iter().any(|one| one.shelf == shelf.path));
-        used.try_for_each(|shelf| shelf.dir.sync().map_err(|e| format!("{}: {e}", shelf.path.display())))
+        let mut used = self.shelves.iter().filter(|shelf| moved.iter().any(|one| one.shelf == shelf.path()));
+        used.try_for_each(Shelf::sync).map_err(|e| e.to_string())
     }
 }
 
-impl Shelf {
-    fn full(&self, name: &str) -> String {
-        self.path.join(name).display().to_string()
-    }
-
-    /// The file under `name`, if it is the one that was moved.
-    fn holds(&self, name: &str, moved: &Moved) -> io::Result<Option<Found>> {
-        Ok(Found::hold(&self.dir, name.as_bytes())?.filter(|found| found.is.ino == moved.file.ino))
-    }
-
-    /// What arrived and was not meant goes back where it was, or beside, never over anything.
-    fn put_back(&self, name: &str, place: Option<&Place<'_>>, home: &Dir) -> Result<(), String> {
-        let beside = format!("hikeshi-{name}");
-        let beside = beside.as_bytes();
-        let places = place.into_iter().flat_map(|place| [(&place.dir, place.name), (&place.dir, beside)]);
-        let mut tried =
-            places.chain([(home, beside)]).map(|(dir, new)| file::rename(&self.dir, name.as_bytes(), dir, new));
-        tried
-            .find(Result::is_ok)
-            .map(drop)
-            .ok_or_else(|| format!("{} was not meant and cannot be put back; put it back by hand", self.full(name)))
-    }
+/// Seals what arrived and looks at it once more: it has no other name now and gets none, and the right content.
+fn verify(shelf: &Shelf, arrived: &Found, moved: &Moved, steps: &mut Steps) -> Result<(), Failure> {
+    let path = &moved.file.path;
+    let failed = |e: io::Error| Failure::Error(format!("{path} cannot be sealed: {e}; order it again"));
+    shelf.seal(arrived).map_err(failed)?;
+    steps("impose: one file sealed");
+    let right = arrived.facts().map_err(failed)?.links == 1 && content(arrived, &moved.file)? == moved.file.hash;
+    if right { Ok(()) } else { Err(changed(path)) }
 }
 
 /// The file that was judged, if it is still there and may be moved at all, and its place; its content is not read here.

@@ -3,7 +3,6 @@
 //! Each process is held by pidfd and recognised by start time, uid and program before anything is done. The
 //! given order is kept, because guards that restart others come first.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{AccountRef, Failure, ProcessRef, RestrictionId};
@@ -13,9 +12,8 @@ use sys::process::{Hands, Identity, Process};
 use crate::guard::{self, Own};
 use crate::journal::{Caught, Means};
 
-/// Looks at the kernel's state this often while it changes, and at most this many times.
-const LOOK: Duration = Duration::from_millis(5);
-const LOOKS_MAX: usize = 400;
+/// How long processes may take to stand still, or to end.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Rounds in which children that were forked meanwhile are caught, most.
 pub const ROUNDS_MAX: usize = 16;
 /// Most processes of one restriction, children included.
@@ -72,19 +70,9 @@ impl Ice {
 
     /// Children of the caught that are not caught yet: exactly the account's uid, parent among the caught.
     pub fn children(&self, account: &AccountRef, caught: &[Caught]) -> Vec<Caught> {
-        let known: BTreeSet<u32> = caught.iter().map(|c| c.process.pid).collect();
-        let alive = |pid| {
-            let process = self.open(pid).ok()?;
-            let is = process.identity().ok()?;
-            (is.uids == [account.uid; 4] && !matches!(is.state, 'Z' | 'X')).then_some((process, is))
-        };
-        let all: Vec<(Process, Identity)> =
-            sys::process::pids().unwrap_or_default().into_iter().filter_map(alive).collect();
-        let parents: Vec<(u32, u32)> = all.iter().map(|(_, is)| (is.pid, is.parent)).collect();
-        let family = sys::process::descendants(&known, &parents);
-        let new = all.iter().filter(|(process, is)| {
-            family.contains(&is.pid) && guard::process(&self.own, account, process, is).is_ok()
-        });
+        let known = caught.iter().map(|c| c.process.pid).collect();
+        let family = sys::process::family(&known, account.uid, |pid| self.open(pid));
+        let new = family.iter().filter(|(process, is)| guard::process(&self.own, account, process, is).is_ok());
         let room = CAUGHT_MAX.saturating_sub(caught.len());
         new.filter_map(|(process, is)| Some(self.caught(process, reference(is)?, is))).take(room).collect()
     }
@@ -118,13 +106,7 @@ impl Ice {
 
     /// Whether these stand still, within a bounded number of looks.
     pub fn settles(&self, pack: &Pack<'_>) -> bool {
-        (0..LOOKS_MAX).any(|_| {
-            let still = self.stands(pack).is_ok_and(|(still, _)| still);
-            if !still {
-                std::thread::sleep(LOOK);
-            }
-            still
-        })
+        sys::clock::settles(SETTLE_MAX, || self.stands(pack).is_ok_and(|(still, _)| still))
     }
 
     /// Whether everything stands still now, and how many processes that are.
@@ -132,7 +114,7 @@ impl Ice {
         let alive = pack.caught.iter().filter_map(|c| Some(self.take(pack.account, &c.process).ok()?.1));
         let alive: Vec<Identity> = alive.collect();
         match pack.means {
-            Means::Signal => Ok((alive.iter().all(|is| matches!(is.state, 'T' | 't')), alive.len())),
+            Means::Signal => Ok((alive.iter().all(|is| is.is_stopped()), alive.len())),
             Means::Cage => {
                 let pids: Vec<u32> = alive.iter().map(|is| is.pid).collect();
                 self.freezer()?.stands(&pack.cage(), &pids).map_err(|e| e.to_string())
@@ -170,7 +152,7 @@ impl Ice {
                 Err(e) if held.is_alive() => return Err(format!("pid {}: {e}", process.pid)),
                 _ => done += 1,
             }
-            if end && !held.wait_end(LOOK * LOOKS_MAX as u32) {
+            if end && !held.wait_end(SETTLE_MAX) {
                 return Err(format!("pid {} did not end", process.pid));
             }
         }
@@ -178,10 +160,7 @@ impl Ice {
     }
 
     fn open(&self, pid: u32) -> std::io::Result<Process> {
-        match &self.hands {
-            None => Process::open(pid),
-            Some(hands) => Process::from_pidfd(hands.find(pid).ok_or(std::io::ErrorKind::PermissionDenied)?),
-        }
+        self.hands.as_ref().map_or_else(|| Process::open(pid), |hands| hands.open(pid))
     }
 
     /// The process that is meant: `Gone` if it is not there any more, `Guard` if it may not be touched.
@@ -206,7 +185,7 @@ impl Ice {
         if is.start_ticks != wanted.start_ticks {
             return Err(gone("is another process now (it started at another time)"));
         }
-        if matches!(is.state, 'Z' | 'X') {
+        if is.has_ended() {
             return Err(gone("has ended"));
         }
         guard::process(&self.own, account, &held, &is).map_err(Failure::Guard)?;
@@ -219,7 +198,7 @@ impl Ice {
     fn caught(&self, held: &Process, process: ProcessRef, is: &Identity) -> Caught {
         let cgroups = held.cgroups().unwrap_or_default();
         let place = self.freezer.as_ref().map_or_else(String::new, |freezer| freezer.place_of(&cgroups));
-        Caught { process, place, was_stopped: matches!(is.state, 'T' | 't') }
+        Caught { process, place, was_stopped: is.is_stopped() }
     }
 
     fn freezer(&self) -> Result<&Freezer, String> {

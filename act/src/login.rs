@@ -188,9 +188,9 @@ impl MailDeny {
         if Program::Doveconf.path().is_err() {
             return Ok(());
         }
-        let ask = |what: &[&str]| match Program::Doveconf.run(&[&["-c", &config], what].concat(), "")? {
-            (true, printed) => Ok(printed),
-            (false, _) => Err(format!("doveconf does not accept {config}; correct it")),
+        let ask = |what: &[&str]| {
+            let printed = Program::Doveconf.must(&[&["-c", &config], what].concat(), "");
+            printed.map_err(|why| format!("doveconf does not accept {config}: {why}; correct it"))
         };
         if !first_denies(&ask(&["-n", "passdb"])?, &list) {
             return Err(format!(

@@ -35,6 +35,8 @@ const TABLE_MAX: u64 = 1 << 20;
 /// First line of a table that has others.
 const HEADING: &str = "# Mail that Hikeshi stops. Written by Hikeshi; changes are lost.\n";
 
+const NO_POSTFIX: &str = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
+
 /// What becomes of an account's mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -99,12 +101,6 @@ impl Mail {
         Ok(Mail { config_dir: config.config_dir.as_deref().map(text).transpose()?, hold_file, folder })
     }
 
-    /// Reads Postfix's configuration, for one order or one list. `wanted`: all lines that the tables shall have.
-    pub fn now(&self, wanted: Vec<Line>) -> Result<Now<'_>, String> {
-        let postfix = self.config_dir.as_ref().map(|config_dir| Postfix::read(config_dir, &self.hold_file));
-        Ok(Now { mail: self, postfix: postfix.transpose()?, wanted, right: Default::default() })
-    }
-
     /// Empty when it was never written.
     fn read(&self, table: Table) -> Result<Vec<u8>, String> {
         let path = table.path(&self.hold_file);
@@ -124,6 +120,13 @@ impl Mail {
         let write = self.folder.replace(leaf(&path), text.as_bytes(), 0o644);
         write.map_err(|e| format!("{}: {e}; check free space", path.display()))
     }
+}
+
+/// Reads Postfix's configuration, for one order or one list. `wanted`: all lines that the tables shall have.
+pub fn now(mail: &Option<Mail>, wanted: Vec<Line>) -> Result<Now<'_>, String> {
+    let mail = mail.as_ref().ok_or(NO_POSTFIX)?;
+    let postfix = mail.config_dir.as_ref().map(|config_dir| Postfix::read(config_dir, &mail.hold_file)).transpose()?;
+    Ok(Now { mail, postfix, wanted, right: Default::default() })
 }
 
 /// The mail server as it is configured now, and the lines that its tables shall have.
@@ -160,23 +163,19 @@ impl Now<'_> {
         }
         // postdrop(1) reads the names at each message; a Postfix that does not run reads all when it starts. Old daemons
         // see that their master went on without them, finish their message or session and end.
-        match &self.postfix {
-            Some(postfix) if *fate != Fate::Refused && postfix.run(Program::Postfix, &["status"], "")?.0 => {
-                postfix.must(Program::Postfix, &["reload"], "").map(drop)
-            }
-            _ => Ok(()),
+        if let Some(postfix) = self.postfix.as_ref().filter(|_| *fate != Fate::Refused)
+            && postfix.run(Program::Postfix, &["status"], "")?.0
+        {
+            postfix.must(Program::Postfix, &["reload"], "")?;
         }
+        steps("mail: told");
+        Ok(())
     }
 
     /// Whether the tables have exactly what is wanted, and Postfix asks those that hold `line`.
     pub fn is_set(&self, line: &Line) -> Result<bool, String> {
         self.asked(line)?;
         self.are_right(line.fate.tables())
-    }
-
-    /// Whether all tables have exactly what is wanted.
-    pub fn is_written(&self) -> Result<bool, String> {
-        self.are_right(&Table::ALL)
     }
 
     /// What Postfix itself makes of mail of this line: true when all of it would be stopped.
@@ -241,7 +240,8 @@ impl Now<'_> {
         tables.try_for_each(|table| postfix.asks(table))
     }
 
-    fn are_right(&self, tables: &[Table]) -> Result<bool, String> {
+    /// Whether these tables have exactly what is wanted.
+    pub fn are_right(&self, tables: &[Table]) -> Result<bool, String> {
         tables.iter().try_fold(true, |so_far, table| {
             let read = || Ok(self.mail.read(*table)? == self.text(*table).as_bytes());
             Ok(self.right[*table as usize].get_or_init(read).clone()? && so_far)

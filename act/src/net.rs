@@ -13,7 +13,6 @@
 //! database, resolver), so a proxy that the node itself offers there is a way out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::net::IpAddr;
 
 use model::{Hash, Moment};
@@ -29,9 +28,6 @@ const SOURCES_MAX: usize = 1_000;
 const ORDERED_MAX: usize = 64;
 /// Seconds by which the kernel's time of an element may differ from ours.
 const DRIFT: i64 = 30;
-/// Most that is read of resolv.conf, bytes, and most servers taken from it (MAXNS of resolv.conf(5)).
-const RESOLV_MAX: u64 = 64 * 1024;
-const RESOLVERS_MAX: usize = 3;
 
 /// The table.
 #[derive(Debug)]
@@ -134,7 +130,7 @@ impl Net {
     /// configuration has another one.
     fn table(&self) -> (String, usize, String) {
         let family = |address: IpAddr| if address.is_ipv4() { "ip" } else { "ip6" };
-        let resolvers = self.resolvers().into_iter().map(|server| {
+        let resolvers = sys::resolv::servers(&self.config.resolv_conf).into_iter().map(|server| {
             format!("{} daddr {server} meta l4proto {{ tcp, udp }} th dport 53 accept MARK\n", family(server))
         });
         let updates = self.config.updates.iter().map(|network| {
@@ -143,17 +139,6 @@ impl Net {
         let table = TABLE.replace("OPEN\n", &resolvers.chain(updates).collect::<String>());
         let mark = format!("{:016x}", Hash::of(table.as_bytes()).low64());
         (table.replace("MARK", &format!("comment \"{mark}\"")), table.matches("MARK").count(), mark)
-    }
-
-    /// The node's resolvers as they are now, those on loopback left out. The file is root's.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        let mut text = Vec::new();
-        let file = std::fs::File::open(&self.config.resolv_conf);
-        let _ = file.and_then(|file| file.take(RESOLV_MAX).read_to_end(&mut text));
-        let text = String::from_utf8_lossy(&text);
-        let servers = text.lines().filter_map(|line| line.trim_start().strip_prefix("nameserver"));
-        let servers = servers.filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok());
-        servers.take(RESOLVERS_MAX).filter(|server| !server.is_loopback()).collect()
     }
 }
 
@@ -164,28 +149,7 @@ const REMOVE: &str = "add table inet hikeshi\ndelete table inet hikeshi\n";
 /// need names, and a site that waits for names stands still; so the resolvers answer, nobody else. The node speaks to
 /// itself through lo, whatever address it uses: never slowed down. The rate stands at the set, so each address has a
 /// bucket of its own, and an address below it passes.
-const TABLE: &str = r#"table inet hikeshi {
-set blocked { type uid; UIDS }
-set slowed4 { type ipv4_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES4 }
-set slowed6 { type ipv6_addr; flags timeout; limit rate over 30/minute burst 10 packets; SOURCES6 }
-chain output { type filter hook output priority filter; policy accept;
-meta skuid @blocked goto stopped MARK
-}
-chain stopped {
-oifname "lo" tcp dport { 25, 465, 587, 2525 } reject with tcp reset MARK
-oifname "lo" accept MARK
-tcp sport < 1024 accept MARK
-OPEN
-meta l4proto tcp reject with tcp reset MARK
-reject with icmpx admin-prohibited MARK
-}
-chain input { type filter hook input priority filter; policy accept;
-iifname "lo" accept MARK
-tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip saddr @slowed4 drop MARK
-tcp dport { 80, 443 } tcp flags & (fin | syn | rst | ack) == syn ip6 saddr @slowed6 drop MARK
-}
-}
-"#;
+const TABLE: &str = include_str!("net/table.nft");
 
 /// Each source once, with the latest end, without those whose time is over.
 fn latest(sources: &[(IpAddr, Moment)], now: Moment) -> BTreeMap<IpAddr, Moment> {

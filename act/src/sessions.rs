@@ -23,20 +23,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// The last line printed is `hikeshi WORD COUNT`. SHORTINIT stops WordPress before plugins and themes (`wp-settings.php`)
 /// and WP_INSTALLING lets a network of sites start without a request; all its sites share one table of user data
 /// (`WP_User_Meta_Session_Tokens`), a row a person. A kept object cache would go on answering from the deleted rows.
-const SCRIPT: &str = r#"
-function hk($word, $count = 0) { while (ob_get_level()) ob_end_clean(); echo "\nhikeshi $word $count\n"; exit(0); }
-if (!is_file('wp-load.php')) hk('absent');
-$_SERVER['HTTP_HOST'] = $_SERVER['SERVER_NAME'] = $argv[1];
-$_SERVER['REQUEST_URI'] = '/';
-define('SHORTINIT', true);
-define('WP_INSTALLING', true);
-ob_start();
-require './wp-load.php';
-if (empty($wpdb->usermeta)) hk('broken');
-$count = $wpdb->query("DELETE FROM `{$wpdb->usermeta}` WHERE meta_key = 'session_tokens'");
-if (function_exists('wp_cache_flush')) wp_cache_flush();
-$count === false ? hk('broken') : hk('ended', $count);
-"#;
+const SCRIPT: &str = include_str!("sessions.php");
 
 /// Whether it can be tried at all: the document root, which must be the account's own folder and no link, and PHP.
 pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure> {
@@ -49,13 +36,14 @@ pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure
     if owner != account.uid {
         return Err(failed(format!("belongs to uid {owner}, not to {account}; sign people out in the site itself")));
     }
-    Ok((dir, Program::Php.path().map_err(Failure::Error)?))
+    Ok((dir, Program::Php.path()?))
 }
 
 /// Ends all sessions of the site with this document root; at most 20 seconds.
 pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Failure> {
     let (dir, php) = check(account, root)?;
-    let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", SCRIPT, "--", site.as_str()];
+    let script = SCRIPT.trim_start_matches("<?php"); // `-r` takes the code alone
+    let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", script, "--", site.as_str()];
     let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX);
     let failed = |why: String| Failure::Error(format!("{site}: {why}"));
     let ended = ended.map_err(|e| failed(format!("PHP as uid {}: {e}; freeze its processes first", account.uid)))?;

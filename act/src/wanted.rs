@@ -12,10 +12,10 @@ use model::{AccountRef, Login, Moment, QueueId, RestrictionId};
 use crate::actor::Actor;
 use crate::gate::{self, Answer};
 use crate::journal::{Effect, Held};
-use crate::mail::{Fate, Line, Now};
+use crate::mail::{self, Fate, Line, Now};
 use crate::net::Net;
+use crate::postfix::Table;
 
-const NO_POSTFIX: &str = "no Postfix is configured here; set [mail] postfix in hikeshi.toml and run `hikeshi setup`";
 const NO_FILTER: &str = "no packet filter is configured here; install nftables and set [net] in hikeshi.toml";
 
 /// What everything that is shared has to say.
@@ -43,7 +43,7 @@ pub(crate) struct Seen<'a> {
 impl Seen<'_> {
     /// Whether mail is stopped as this line says.
     pub(crate) fn mail(&self, line: &Line) -> Result<bool, String> {
-        self.mail.get_or_init(|| self.actor.mail(&self.wanted)).as_ref().map_err(String::clone)?.is_set(line)
+        self.mail.get_or_init(|| self.actor.mail()).as_ref().map_err(String::clone)?.is_set(line)
     }
 
     /// Whether the packet filter is as it is wanted.
@@ -77,12 +77,8 @@ impl Actor {
                 Effect::Sources(sources, until) if *until > self.now() => {
                     all.sources.extend(sources.iter().map(|source| (*source, *until)));
                 }
-                Effect::Sources(..)
-                | Effect::Refuse
-                | Effect::Freeze(..)
-                | Effect::Files(..)
-                | Effect::Cron(_)
-                | Effect::Sessions(_) => {}
+                Effect::Sources(..) | Effect::Refuse | Effect::Freeze(..) => {}
+                Effect::Files(..) | Effect::Cron(_) | Effect::Sessions(_) => {}
             }
             all.mail.extend(mail_line(held));
         }
@@ -102,14 +98,10 @@ impl Actor {
                     self.step("set: one flag");
                 }
             }
-            Effect::Hold(..) | Effect::Refuse => {
-                let mail = self.mail.as_ref().ok_or(NO_POSTFIX)?;
-                let fate = mail_line(held).map_or(Fate::Refused, |line| line.fate);
-                mail.now(wanted.mail.clone())?.set(&fate, &mut self.steps)?;
-            }
             Effect::Logins(about) => self.config.logins.set(&wanted.logins, about, &mut self.steps)?,
             Effect::Outbound | Effect::Sources(..) => self.net()?.set(&wanted.uids, &wanted.sources, self.now())?,
-            Effect::Freeze(..) | Effect::Files(..) | Effect::Cron(_) | Effect::Sessions(_) => return Ok(wanted),
+            // Nor for mail: its tables are written by who asks Postfix about them afterwards.
+            _ => return Ok(wanted),
         }
         self.step("set: written anew");
         Ok(wanted)
@@ -129,7 +121,7 @@ impl Actor {
         let flags = gate::flags(&self.gate).into_iter().filter(|flag| !wanted.flags.contains_key(flag));
         let flags = flags.map(|flag| format!("{}: no restriction wants it", self.config.gate_dir.join(flag).display()));
         let mut strays: Vec<String> = flags.collect();
-        let mail = self.mail.as_ref().map(|_| self.mail(wanted)?.is_written());
+        let mail = self.mail.as_ref().map(|_| self.mail()?.are_right(&Table::ALL));
         let net = self.net.as_ref().map(|_| seen.net());
         for (name, is) in [("mail tables", mail), ("packet filter", net)] {
             match is {
@@ -154,8 +146,8 @@ impl Actor {
     }
 
     /// The mail server as it is now, and what its tables shall have.
-    pub(crate) fn mail(&self, wanted: &Wanted) -> Result<Now<'_>, String> {
-        self.mail.as_ref().ok_or(NO_POSTFIX)?.now(wanted.mail.clone())
+    pub(crate) fn mail(&self) -> Result<Now<'_>, String> {
+        mail::now(&self.mail, self.wanted().mail)
     }
 
     pub(crate) fn net(&self) -> Result<&Net, String> {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use act::postfix::Table;
 use act::{Actor, Config, MailDeny, NetConfig, PostfixConfig, SshDeny, SystemClock};
-use model::packet::{FromAct, SiteHandle, ToAct};
+use model::packet::{ActOrder, FromAct, SiteHandle, ToAct};
 use model::{
     AccountRef, CronLine, Failure, FileRef, GateKey, Hash, Login, MailScope, MailUser, Measure, Moment, Number,
     Restriction, RestrictionId, Verb, Wide,
@@ -175,7 +175,7 @@ fn naive_child_that_writes_down_afterwards() {
     loop {
         let Ok(core) = listener.accept() else { continue };
         while let Ok((packet, _)) = core.recv_value::<ToAct>() {
-            let ToAct::Do { intent, account, verb, sites, .. } = packet else {
+            let ToAct::Do(ActOrder { intent, account, verb, sites, .. }) = packet else {
                 for (id, (account, ..)) in &held {
                     let (verb, what) = ("close-site".to_owned(), String::new());
                     let row = FromAct::InForce { restriction: *id, account: account.clone(), verb, holds: true, what };
@@ -521,7 +521,10 @@ impl World {
         }
         let begun = Instant::now();
         loop {
-            if let Ok(core) = Connection::connect(&self.folder.path().join("act.sock")) {
+            // A dying child of the act before may still hold that one's socket, on which nobody answers any more.
+            let is_its = |core: &Connection| core.peer().is_ok_and(|peer| peer.pid.unsigned_abs() == child.id());
+            let core = Connection::connect(&self.folder.path().join("act.sock"));
+            if let Some(core) = core.ok().filter(is_its) {
                 core.set_recv_timeout(Some(Duration::from_secs(20))).unwrap();
                 return Some(Act { child, core });
             }
@@ -553,7 +556,7 @@ impl World {
 
     /// Sends an order about one restriction; `None` when act died over it.
     fn send(&mut self, act: &Act, packet: ToAct, at: usize) -> Option<Result<(), String>> {
-        let ToAct::Do { intent, verb, .. } = &packet else { panic!("a list has no restriction") };
+        let ToAct::Do(ActOrder { intent, verb, .. }) = &packet else { panic!("a list has no restriction") };
         let intent = intent.0;
         let (lifts, for_good) = match verb {
             Verb::Lift { for_good, .. } => (true, *for_good),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use act::{Actor, MailDeny, NetConfig, PostfixConfig, SshDeny};
-use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
+use model::packet::{ActOrder, FromAct, PassKey, SiteHandle, ToAct};
 use model::{
     AccountRef, CronLine, FilePath, GateKey, Hash, IntentId, Login, MailScope, MailUser, Measure, QueueId, Restriction,
     Verb, Wide,
@@ -216,15 +216,17 @@ fn child_that_is_ordered_everything() {
 
 /// Order, restart, list, lift: what was stored is read again and used, and reads the same.
 fn order_and_lift(folder: &Path, intent: u64, who: &AccountRef, home: &str, one: &Restriction, site: &SiteHandle) {
-    let packet = |intent: u64, verb| ToAct::Do {
-        intent: IntentId(intent),
-        link: model::Hash::ZERO,
-        account: who.clone(),
-        home: home.to_owned(),
-        verb,
-        sites: vec![site.clone()],
-        pass: None,
-        dry_run: false,
+    let packet = |intent: u64, verb| {
+        ToAct::Do(ActOrder {
+            intent: IntentId(intent),
+            link: model::Hash::ZERO,
+            account: who.clone(),
+            home: home.to_owned(),
+            verb,
+            sites: vec![site.clone()],
+            pass: None,
+            dry_run: false,
+        })
     };
     let quiet = is_quiet(&one.measure);
     let handle = |actor: &mut Actor, packet: ToAct| {

@@ -98,11 +98,17 @@ fn undo(draft: &mut Draft, by: &str, number: Number, only: &[RestrictionId], rea
     }
 }
 
-/// What a release left set aside: a program that was ended does not come back, a file does.
+/// What may still be set aside: a program that was ended does not come back, a file and a cron line do.
+///
+/// Of files any lift leaves those whose place is taken. Only `act` knows which, so it is asked once more; it says so when
+/// nothing is left.
 fn is_kept(given: &Given) -> bool {
-    given.kept
-        && matches!(given.status, Status::Lifted(_))
-        && matches!(given.restriction.measure, Measure::QuarantineFile { .. } | Measure::DisableCronLine { .. })
+    let may_be = match given.restriction.measure {
+        Measure::QuarantineFile { .. } => true,
+        Measure::DisableCronLine { .. } => given.kept,
+        _ => false,
+    };
+    may_be && matches!(given.status, Status::Lifted(_))
 }
 
 /// Ends everything at once. Frozen programs are ended, not set free: nobody said that they were harmless.

@@ -351,8 +351,10 @@ fn undo_takes_the_last_first_and_gives_back_what_a_release_set_aside() {
     play.answer();
     // Only the file was kept; the site and the connections were open already.
     play.said(expect!["OperatorActed; lift quarantine-file; lifted"]);
+    // Some may have stayed because their place was taken: act is asked again, and knows when nothing is left.
     play.operator(Operator::Undo { incident, only: vec![], reason: "again".into() });
-    play.said(expect![""]);
+    play.answer();
+    play.said(expect!["OperatorActed; lift quarantine-file; lifted"]);
     let mut play = Play::new(Mode::Enforce);
     for measure in [file(), Measure::BlockOutbound, Measure::CloseSite { site: "blog".parse().unwrap() }] {
         play.operator(Operator::Impose { measure, reason: "seen".into() });
@@ -366,6 +368,24 @@ fn undo_takes_the_last_first_and_gives_back_what_a_release_set_aside() {
     play.operator(Operator::Undo { incident, only: vec![], reason: "the rest".into() });
     play.answer();
     play.said(expect!["OperatorActed; lift close-site; lift quarantine-file; probe; lifted; lifted; closed verified=false; notice Released; NoticeSeen"]);
+}
+
+#[test]
+fn undo_asks_again_for_files_of_a_plain_lift_and_for_nothing_else_that_was_lifted() {
+    let mut play = Play::new(Mode::Enforce);
+    for measure in [file(), Measure::BlockOutbound] {
+        play.operator(Operator::Impose { measure, reason: "seen".into() });
+        play.answer();
+    }
+    let incident = play.number();
+    for ordinal in [1, 2] {
+        play.operator(Operator::Lift { restriction: RestrictionId { incident, ordinal }, reason: "was ours".into() });
+        play.answer();
+    }
+    play.heard.clear();
+    play.operator(Operator::Undo { incident, only: vec![], reason: "its place was taken".into() });
+    play.answer();
+    play.said(expect!["OperatorActed; lift quarantine-file; lifted"]);
 }
 
 #[test]

@@ -88,6 +88,13 @@ pub enum Verb {
     },
 }
 
+impl Verb {
+    /// Whether a person ordered a restriction.
+    pub fn by_person(&self) -> bool {
+        matches!(self, Verb::Impose { by_person: true, .. })
+    }
+}
+
 /// What `sense` and `desk` can look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Look {
@@ -172,6 +179,13 @@ pub enum Failure {
     NoEffect(String),
     /// Anything else, with cause and next step.
     Error(String),
+}
+
+/// A text alone is an [`Failure::Error`].
+impl From<String> for Failure {
+    fn from(why: String) -> Failure {
+        Failure::Error(why)
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -34,29 +34,33 @@ pub struct SiteHandle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, read from a packet and used up")]
 pub enum ToAct {
-    /// Do this; `sites` has a handle for each site that the verb names.
-    Do {
-        /// The order's place in the log.
-        intent: IntentId,
-        /// Link of that place in the chain over the log: `act` keeps it, so that the log cannot be written anew.
-        link: Hash,
-        /// The account.
-        account: AccountRef,
-        /// The account's home, absolute; empty when it is not known (then no file of it is touched).
-        home: String,
-        /// The verb.
-        verb: Verb,
-        /// Handles of the sites concerned.
-        sites: Vec<SiteHandle>,
-        /// The pass itself, for [`Verb::OpenPass`].
-        pass: Option<PassKey>,
-        /// Say what would be done instead of doing it.
-        dry_run: bool,
-    },
+    /// Do this.
+    Do(ActOrder),
     /// List what is in force.
     List,
     /// Look for what nobody ordered: flags, lines and sets that no restriction wants.
     Strays,
+}
+
+/// An order with all that `act` needs to know of the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActOrder {
+    /// Its place in the log.
+    pub intent: IntentId,
+    /// Link of that place in the chain over the log: `act` keeps it, so that the log cannot be written anew.
+    pub link: Hash,
+    /// The account.
+    pub account: AccountRef,
+    /// The account's home, absolute; empty when it is not known (then no file of it is touched).
+    pub home: String,
+    /// The verb.
+    pub verb: Verb,
+    /// A handle for each site that the verb names.
+    pub sites: Vec<SiteHandle>,
+    /// The pass itself, for [`Verb::OpenPass`].
+    pub pass: Option<PassKey>,
+    /// Say what would be done instead of doing it.
+    pub dry_run: bool,
 }
 
 /// What lets a browser pass.
@@ -95,11 +99,11 @@ pub enum FromAct {
         /// Why.
         why: Failure,
     },
-    /// Answer to a dry run: one line a step.
+    /// Answer to a dry run: a line for each thing that would be touched.
     Would {
         /// The order.
         intent: IntentId,
-        /// The steps.
+        /// At most 200.
         steps: Vec<String>,
     },
     /// One restriction in force; answers to [`ToAct::List`] end with `ListEnd`.

@@ -34,6 +34,18 @@ pub struct Identity {
     pub exe: Option<(u64, u64)>,
 }
 
+impl Identity {
+    /// Whether it has ended and waits to be reaped.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Whether it is stopped, by a signal or by who traces it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+}
+
 /// A process that is held: signals reach it or nobody.
 #[derive(Debug)]
 pub struct Process {
@@ -175,6 +187,11 @@ impl Hands {
         take
     }
 
+    /// Takes hold of the handed process with this pid; `PermissionDenied` when none of this pid was handed over.
+    pub fn open(&self, pid: u32) -> io::Result<Process> {
+        Process::from_pidfd(self.find(pid).ok_or(io::ErrorKind::PermissionDenied)?)
+    }
+
     /// A handle of the handed process with this pid, if there is one and it lives.
     pub fn find(&self, pid: u32) -> Option<OwnedFd> {
         let held = self.0.lock().unwrap_or_else(|e| e.into_inner());
@@ -246,6 +263,22 @@ pub fn descendants(of: &BTreeSet<u32>, parents: &[(u32, u32)]) -> BTreeSet<u32> 
             return &family - of;
         }
     }
+}
+
+/// The living descendants of these pids, each held, that are of this uid alone, as are all between.
+///
+/// `open` takes hold of a pid; those that it refuses count as not there.
+pub fn family(of: &BTreeSet<u32>, uid: u32, open: impl Fn(u32) -> io::Result<Process>) -> Vec<(Process, Identity)> {
+    let alive = |pid| {
+        let process = open(pid).ok()?;
+        let is = process.identity().ok()?;
+        (is.uids == [uid; 4] && !is.has_ended()).then_some((process, is))
+    };
+    let mut all: Vec<_> = pids().unwrap_or_default().into_iter().filter_map(alive).collect();
+    let parents: Vec<(u32, u32)> = all.iter().map(|(_, is)| (is.pid, is.parent)).collect();
+    let family = descendants(of, &parents);
+    all.retain(|(_, is)| family.contains(&is.pid));
+    all
 }
 
 /// Asks the kernel to send us SIGTERM when our parent ends (for a role that must not outlive `serve`).
@@ -355,6 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn the_family_of_a_process_is_held_and_another_uid_or_what_may_not_be_opened_is_none_of_it() {
+        let mut child = sleeper();
+        let (own, uid) = (BTreeSet::from([std::process::id()]), rustix::process::geteuid().as_raw());
+        let is_in = |uid, refused| {
+            let open =
+                |pid| if Some(pid) == refused { Err(io::ErrorKind::NotFound.into()) } else { Process::open(pid) };
+            family(&own, uid, open).iter().any(|(process, is)| (process.pid(), is.pid) == (child.id(), child.id()))
+        };
+        assert!(is_in(uid, None) && !is_in(uid + 1, None) && !is_in(uid, Some(child.id())));
+        assert!(family(&own, uid, Process::open).iter().all(|(_, is)| is.pid != std::process::id()));
+        child.kill().unwrap();
+        let held = Process::open(child.id());
+        eventually("ended, not reaped", || {
+            held.as_ref().map_or(true, |held| held.identity().is_ok_and(|is| is.has_ended()))
+        });
+        assert!(family(&own, uid, Process::open).iter().all(|(_, is)| is.pid != child.id()));
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_can_be_held_through_a_pidfd_that_was_handed_over() {
         let mut child = sleeper();
         let fd = Process::open(child.id()).unwrap().pidfd;
@@ -382,8 +435,9 @@ mod tests {
         let pid = child.id();
         assert!(hands.clone().add(Process::open(pid).unwrap().pidfd), "a copy is the same set");
         assert!(!hands.add(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())), "a file is no process");
-        assert_eq!(Process::from_pidfd(hands.find(pid).unwrap()).unwrap().pid(), pid);
+        assert_eq!(hands.open(pid).unwrap().pid(), pid);
         assert!(hands.find(std::process::id()).is_none(), "not handed over");
+        assert_eq!(hands.open(std::process::id()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(hands.find(pid).is_none(), "ended");

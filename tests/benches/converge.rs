@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use act::{Actor, Budgets, Config, LoginConfig, Reach};
-use model::packet::{FromAct, SiteHandle, ToAct};
+use model::packet::{ActOrder, FromAct, SiteHandle, ToAct};
 use model::{
     AccountRef, GateKey, Hash, IntentId, Measure, Moment, Number, ProcessRef, Restriction, RestrictionId, Verb, Why,
 };
@@ -219,7 +219,7 @@ fn restriction(n: u16, measure: Measure) -> Restriction {
 
 fn order(intent: u64, n: u32, verb: Verb, sites: Vec<SiteHandle>) -> ToAct {
     let account = AccountRef { name: format!("a{n}").parse().expect("a name"), uid: FIRST_UID + n, generation: 1 };
-    ToAct::Do {
+    ToAct::Do(ActOrder {
         intent: IntentId(intent),
         link: model::Hash::ZERO,
         account,
@@ -228,7 +228,7 @@ fn order(intent: u64, n: u32, verb: Verb, sites: Vec<SiteHandle>) -> ToAct {
         sites,
         pass: None,
         dry_run: false,
-    }
+    })
 }
 
 fn done(answers: &[FromAct]) {

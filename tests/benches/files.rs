@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use act::{Actor, Budgets, Config, LoginConfig, Reach};
-use model::packet::{FromAct, ToAct};
+use model::packet::{ActOrder, FromAct, ToAct};
 use model::{AccountRef, FilePath, FileRef, Hash, IntentId, Measure, Moment, Number, Restriction, RestrictionId};
 use model::{Verb, Why};
 use sys::dir::Dir;
@@ -79,7 +79,7 @@ fn main() {
         intent += 1;
         let home = home.to_str().expect("text").to_owned();
         let (intent, account) = (IntentId(intent), account.clone());
-        let order = ToAct::Do {
+        let order = ToAct::Do(ActOrder {
             intent,
             link: model::Hash::ZERO,
             account,
@@ -88,7 +88,7 @@ fn main() {
             sites: vec![],
             pass: None,
             dry_run: false,
-        };
+        });
         let answer = actor.handle(order);
         assert!(matches!(answer[..], [FromAct::Done { .. }]), "{answer:?}");
     };

@@ -107,8 +107,8 @@ impl<'a> Rig<'a> {
         std::fs::write(root.join("etc/hikeshi.toml"), configuration(root, story)).expect("a file");
         let heard: Arc<Mutex<Heard>> = Arc::default();
         let act = role(&root.join("run/act.sock"), heard.clone(), |heard, order: ToAct, _| {
-            if let ToAct::Do { intent, .. } = order {
-                heard.orders.insert(intent);
+            if let ToAct::Do(order) = order {
+                heard.orders.insert(order.intent);
             }
         });
         let desk = role(&root.join("run/desk.sock"), heard.clone(), |heard, order: ToDesk, _| match order {

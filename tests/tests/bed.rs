@@ -135,6 +135,8 @@ impl Bed {
             "mode = \"enforce\"\n\
              [node]\ntenant_uids = \"{UID0}-{}\"\npasswd = \"{p}/hk/etc/passwd\"\naccounts_dir = \"{p}/hk/etc/accounts.d\"\n\
              [web]\nnginx = \"{p}/etc/nginx.conf\"\napache = [\"{p}/etc/apache.conf\"]\n\
+             access_logs = [\"{p}/log/nginx-access.log\", \"{p}/log/apache-access.log\"]\n\
+             [login]\nlogs = []\nguarded_logs = []\n\
              [mail]\npostfix_config_dir = \"{p}/etc/postfix\"\nlog = \"{p}/log/mail.log\"\nlog_is_guarded = true\n\
              hold_file = \"{p}/hk/etc/postfix-hold\"\n\
              [notice]\nsmtp = \"{smtp}\"\nfrom = \"support@host.example\"\nhost_name = \"例ホスティング\"\n\

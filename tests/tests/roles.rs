@@ -52,8 +52,8 @@ impl Node {
         let p = node.folder.path().display();
         let config = format!(
             "[node]\ntenant_uids = \"{TENANT}-{TENANT}\"\npasswd = \"{p}/etc/passwd\"\naccounts_dir = \"{p}/etc/accounts.d\"\n\
-             [web]\napache = []\n[mail]\nlog = \"{p}/mail.log\"\nhold_file = \"{p}/etc/postfix-hold\"\n\
-             [notice]\nsmtp = \"127.0.0.1:21300\"\nfrom = \"support@host.example\"\n\
+             [web]\napache = []\naccess_logs = []\n[mail]\nlog = \"{p}/mail.log\"\nhold_file = \"{p}/etc/postfix-hold\"\n\
+             [login]\nlogs = []\nguarded_logs = []\n[notice]\nsmtp = \"127.0.0.1:21300\"\nfrom = \"support@host.example\"\n\
              [paths]\nstate = \"{p}/state\"\nrun = \"{p}/run\"\ngate = \"{p}/state/gate\"\netc = \"{p}/etc\"\nquarantine = [\"{p}/state/quarantine\"]\n"
         );
         std::fs::write(node.path("etc/hikeshi.toml"), config).unwrap();

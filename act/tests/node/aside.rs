@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use act::Actor;
-use model::packet::{FromAct, ToAct};
+use model::packet::{ActOrder, FromAct, ToAct};
 use model::{AccountRef, FilePath, FileRef, Hash, Measure, Restriction, Verb};
 use rustix::fs::{Mode, OFlags};
 
@@ -76,9 +76,7 @@ pub fn impose_in(intent: u64, who: &AccountRef, home: &Path, what: &Restriction,
 
 pub fn in_home(packet: ToAct, at: &Path) -> ToAct {
     match packet {
-        ToAct::Do { intent, link, account, verb, sites, pass, dry_run, .. } => {
-            ToAct::Do { intent, link, account, home: at.to_str().unwrap().into(), verb, sites, pass, dry_run }
-        }
+        ToAct::Do(order) => ToAct::Do(ActOrder { home: at.to_str().unwrap().into(), ..order }),
         other => other,
     }
 }

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use act::{Actor, Budgets, Clock, Config, LoginConfig, Reach, Steps};
-use model::packet::{FromAct, PassKey, SiteHandle, ToAct};
+use model::packet::{ActOrder, FromAct, PassKey, SiteHandle, ToAct};
 use model::{
     AccountRef, Domain, Failure, GateKey, Hash, IntentId, Measure, Moment, Number, ProcessRef, Restriction,
     RestrictionId, Verb, Why,
@@ -186,7 +186,7 @@ pub fn open_pass(intent: u64, account: &AccountRef, sites: &[SiteHandle], pass: 
 
 pub fn order(intent: u64, account: &AccountRef, verb: Verb, sites: &[SiteHandle], pass: Option<PassKey>) -> ToAct {
     let (account, sites) = (account.clone(), sites.to_vec());
-    ToAct::Do {
+    ToAct::Do(ActOrder {
         intent: IntentId(intent),
         link: Hash::ZERO,
         account,
@@ -195,14 +195,12 @@ pub fn order(intent: u64, account: &AccountRef, verb: Verb, sites: &[SiteHandle]
         sites,
         pass,
         dry_run: false,
-    }
+    })
 }
 
 pub fn dry(packet: ToAct) -> ToAct {
     match packet {
-        ToAct::Do { intent, link, account, home, verb, sites, pass, .. } => {
-            ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run: true }
-        }
+        ToAct::Do(order) => ToAct::Do(ActOrder { dry_run: true, ..order }),
         other => other,
     }
 }

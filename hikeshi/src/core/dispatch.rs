@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use model::order::{Failure, Finding};
-use model::packet::{PassKey, SiteHandle, ToAct, ToDesk, ToSense};
+use model::packet::{ActOrder, PassKey, SiteHandle, ToAct, ToDesk, ToSense};
 use model::{
     AccountRef, Body, BodyKind, Delivery, Domain, Evidence, Hash, Input, Intent, IntentId, Look, NoticeId, NoticeKind,
     Order, Outcome, Seen, Span, Verb,
@@ -101,7 +101,7 @@ impl Core {
         // Empty when it is not known: then no file of it is touched.
         let home = self.store.account(&account.name)?.map(|known| known.entry.home).unwrap_or_default();
         let link = self.store.link_of(intent.0)?.unwrap_or(Hash::ZERO);
-        Ok(ToAct::Do { intent, link, account, home, verb, sites, pass, dry_run })
+        Ok(ToAct::Do(ActOrder { intent, link, account, home, verb, sites, pass, dry_run }))
     }
 
     fn send_look(&mut self, intent: &Intent, look: Look) -> Result<Sent, StoreError> {

@@ -124,6 +124,11 @@ passwd = "{root}/etc/passwd"
 [web]
 nginx = "{root}/etc/nginx.conf"
 apache = []
+access_logs = []
+
+[login]
+logs = []
+guarded_logs = []
 
 [mail]
 log = "{root}/log/mail.log"
