@@ -180,7 +180,10 @@ impl Crowd {
             self.note(&named, true);
         }
         let machine = |v: &Visit| {
-            v.claims.is_none_or(|c| c == Agent::Other) && !v.user && v.referred * 10 <= v.requests && v.statics * 5 <= v.requests
+            v.claims.is_none_or(|c| c == Agent::Other)
+                && !v.user
+                && v.referred * 10 <= v.requests
+                && v.statics * 5 <= v.requests
         };
         let flood = |v: &Visit| {
             (v.pages >= 120 && v.refused >= 5 && v.refused * 20 >= v.pages && (v.paths.count() >= 12 || v.pages >= 600))

@@ -144,7 +144,8 @@ impl Format {
         while let Some(at) = rest.find('%') {
             pieces.text(&rest.as_bytes()[..at]);
             // `%!200,304>{name}i`: conditions and `<`, `>` choose among requests and say nothing of the shape.
-            let after = rest[at + 1..].trim_start_matches(|c: char| matches!(c, '<' | '>' | '!' | ',') || c.is_ascii_digit());
+            let after =
+                rest[at + 1..].trim_start_matches(|c: char| matches!(c, '<' | '>' | '!' | ',') || c.is_ascii_digit());
             let (name, after) = match after.strip_prefix('{') {
                 Some(inner) => inner.split_once('}').ok_or("a %{ without its }")?,
                 None => ("", after),

@@ -62,8 +62,7 @@ pub fn read<'a>(line: &'a [u8], clock: &mut Clock) -> Option<Request<'a>> {
     }
     request.status = status(fields.status.unwrap_or(b"-"))?;
     request.size = size(fields.size.unwrap_or(b"-"))?;
-    request.tail =
-        Tail::Read { referer: fields.referer.unwrap_or_default(), agent: fields.agent.unwrap_or_default() };
+    request.tail = Tail::Read { referer: fields.referer.unwrap_or_default(), agent: fields.agent.unwrap_or_default() };
     Some(request)
 }
 

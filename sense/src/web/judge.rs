@@ -104,10 +104,7 @@ fn orders(place: Place, script: &Script) -> Option<Strength> {
         Place::Component | Place::Loose => 1,
         Place::Plain | Place::Door => 0,
     };
-    let all = points
-        + u32::from(script.is_regular())
-        + u32::from(script.is_varied())
-        + u32::from(script.is_spread());
+    let all = points + u32::from(script.is_regular()) + u32::from(script.is_varied()) + u32::from(script.is_spread());
     match all {
         4.. if points > 0 => Some(Strength::Conclusive),
         3.. => Some(Strength::Suspicious),

@@ -82,7 +82,9 @@ impl Places {
     pub fn of(&self, owner: &Owner, name: &[u8]) -> Option<usize> {
         let named = self.named(name);
         let general = |account: &AccountRef| {
-            self.all.iter().position(|p| p.site.is_none() && p.account.is_some_and(|a| self.accounts[a].account == *account))
+            self.all
+                .iter()
+                .position(|p| p.site.is_none() && p.account.is_some_and(|a| self.accounts[a].account == *account))
         };
         match owner {
             Owner::Lines if name.is_empty() => Some(0),

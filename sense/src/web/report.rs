@@ -88,7 +88,9 @@ fn scripts(scene: &Scene<'_>, site: &mut Site, reading: &mut Reading) {
     let mut found: Vec<(Verdict, Box<[u8]>)> = site
         .scripts
         .iter()
-        .filter(|(path, script)| script.told != Some(Strength::Conclusive) && FilePath::new(path.get(1..).unwrap_or_default()).is_ok())
+        .filter(|(path, script)| {
+            script.told != Some(Strength::Conclusive) && FilePath::new(path.get(1..).unwrap_or_default()).is_ok()
+        })
         .filter_map(|(path, script)| Some((judge(site, path, script)?, path.clone())))
         .collect();
     found.sort_by(|(a, p), (b, q)| b.strength.cmp(&a.strength).then_with(|| p.cmp(q)));

@@ -216,9 +216,7 @@ impl Pace {
 
     /// Five pauses or more, at least five seconds long, that differ from their mean by a third or less.
     fn is_even(self) -> bool {
-        self.gaps >= 5
-            && self.mean >= 5.0
-            && (self.squares / f64::from(self.gaps)).sqrt() <= self.mean / 3.0
+        self.gaps >= 5 && self.mean >= 5.0 && (self.squares / f64::from(self.gaps)).sqrt() <= self.mean / 3.0
     }
 }
 
@@ -261,6 +259,7 @@ fn is_command(value: &[u8]) -> bool {
     const WORDS: &[&[u8]] =
         &[b"id", b"whoami", b"uname", b"ls", b"pwd", b"cat", b"wget", b"curl", b"ifconfig", b"phpinfo();", b"ps"];
     let first = value.split(|b| matches!(b, b' ' | b'+')).next().unwrap_or_default();
-    let alone = first.len() == value.len() || memmem::find(value, b"/").is_some() || memmem::find(value, b"-").is_some();
+    let alone =
+        first.len() == value.len() || memmem::find(value, b"/").is_some() || memmem::find(value, b"-").is_some();
     WORDS.contains(&first) && alone
 }

@@ -11,8 +11,16 @@ fn shown(format: &Format, line: &str) -> String {
         let source = r.source.address().map_or("?".to_owned(), |a| a.to_string());
         format!(
             "{}|{source}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
-            text(r.site), r.user, r.at, r.method.name(), text(r.path), text(r.query), r.status, r.size,
-            text(r.referer()), text(r.agent())
+            text(r.site),
+            r.user,
+            r.at,
+            r.method.name(),
+            text(r.path),
+            text(r.query),
+            r.status,
+            r.size,
+            text(r.referer()),
+            text(r.agent())
         )
     })
 }
@@ -36,7 +44,10 @@ fn combined_and_its_relatives_are_read_by_what_they_say() {
             r#"::ffff:203.0.113.9 - - [07/Mar/2026:01:00:00 -0330] "\x16\x03\x01" 400 166 "-" "-""#,
             "|203.0.113.9|false|2026-03-07T04:30:00Z|-|||400|166||",
         ),
-        (r#"[2001:db8::1]:5000 - - [07/Mar/2026:01:00:00 +0000] "-" 408 0"#, "|2001:db8::1|false|2026-03-07T01:00:00Z|-|||408|0||"),
+        (
+            r#"[2001:db8::1]:5000 - - [07/Mar/2026:01:00:00 +0000] "-" 408 0"#,
+            "|2001:db8::1|false|2026-03-07T01:00:00Z|-|||408|0||",
+        ),
         (
             r#"host.example.com - - [07/Mar/2026:01:00:00 +0000] "GET http://aoi.example.jp/z HTTP/1.0" 200 5 "-" "a" 0.001 "extra""#,
             "|?|false|2026-03-07T01:00:00Z|GET|/z||200|5||a",
@@ -112,7 +123,9 @@ fn formats_of_operators_become_fields() {
     for (format, line, expected) in table {
         assert_eq!(shown(&Format::new(format).unwrap(), line), expected, "{format}");
     }
-    for (format, why) in [("$host", "time"), ("%h %s", "time"), ("%h%t%s", "side by side"), ("%{x", "}"), ("words", "no format")] {
+    for (format, why) in
+        [("$host", "time"), ("%h %s", "time"), ("%h%t%s", "side by side"), ("%{x", "}"), ("words", "no format")]
+    {
         let said = Format::new(format).map_or_else(|e| e, |_| "read".to_owned());
         assert!(said.contains(why) || (format == "%h%t%s" && said == "read"), "{format}: {said}");
     }

@@ -18,9 +18,26 @@ fn no_line_of_one_account_changes_the_verdict_about_another() {
     println!("seed {seed}");
     let mut roll = dice(seed);
     let parts: [&[u8]; 20] = [
-        b"aoi.example.jp", b"kiku.example.jp:443 ", b"203.0.113.7", b" - - ", b"[07/Mar/2026:01:00:00 +0000] ", b"\"", b"\\\"",
-        b"POST /wp-content/uploads/2026/01/a.php HTTP/1.1", b"\" 200 31 ", b"\"-\" \"-\"", b"\x00", b"\xff\xfe", b"\\x22",
-        b"{\"host\":\"aoi.example.jp\",", b"\"server_name\":\"kiku.example.jp\"", b"}", b"%2e%2e/", b"\r", b" ", b"2001:db8::1",
+        b"aoi.example.jp",
+        b"kiku.example.jp:443 ",
+        b"203.0.113.7",
+        b" - - ",
+        b"[07/Mar/2026:01:00:00 +0000] ",
+        b"\"",
+        b"\\\"",
+        b"POST /wp-content/uploads/2026/01/a.php HTTP/1.1",
+        b"\" 200 31 ",
+        b"\"-\" \"-\"",
+        b"\x00",
+        b"\xff\xfe",
+        b"\\x22",
+        b"{\"host\":\"aoi.example.jp\",",
+        b"\"server_name\":\"kiku.example.jp\"",
+        b"}",
+        b"%2e%2e/",
+        b"\r",
+        b" ",
+        b"2001:db8::1",
     ];
     let mut watch = watch();
     let fuji = accounts()[1].account.clone();
@@ -33,7 +50,13 @@ fn no_line_of_one_account_changes_the_verdict_about_another() {
             }
             watch.line(&line, late());
             // A line that is right but names somebody else.
-            let whole = format!("kiku.example.jp 203.0.113.{} - aoi.example.jp [07/Mar/2026:01:00:{:02} +0000] \"POST /wp-content/uploads/2026/01/a{}.php HTTP/1.1\" 200 {} \"https://aoi.example.jp/\" \"-\"", roll(250), roll(60), roll(30), roll(900));
+            let whole = format!(
+                "kiku.example.jp 203.0.113.{} - aoi.example.jp [07/Mar/2026:01:00:{:02} +0000] \"POST /wp-content/uploads/2026/01/a{}.php HTTP/1.1\" 200 {} \"https://aoi.example.jp/\" \"-\"",
+                roll(250),
+                roll(60),
+                roll(30),
+                roll(900)
+            );
             watch.line(whole.as_bytes(), late());
         }
     }
@@ -49,7 +72,11 @@ fn nothing_panics_on_any_bytes() {
     let mut roll = dice(seed);
     let whole = br#"shop.fuji.example.jp:443 [2001:db8::1]:9 - - [07/Mar/2026:01:00:00 +0900] "POST /a/%2e./x.php/y?z=aW5lcnQtMDA%3D&q=\x00 HTTP/1.1" 200 31 "https://e.example/\"" "a""#;
     let json = br#"{"time":"2026-03-07T01:00:00+09:00","request":{"remote_ip":"203.0.113.9","uri":"/x.php?a=1"},"status":200,"a":[1,{"b":"c"}]}"#;
-    let formats = [Format::Standard, Format::new("%h %t \"%r\" %s \"%{Referer}i\"").unwrap(), Format::new("$msec $host $request").unwrap()];
+    let formats = [
+        Format::Standard,
+        Format::new("%h %t \"%r\" %s \"%{Referer}i\"").unwrap(),
+        Format::new("$msec $host $request").unwrap(),
+    ];
     for format in formats {
         let mut watch = watch();
         watch.begin(Log { format, owner: Owner::Lines });

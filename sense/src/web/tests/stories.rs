@@ -90,7 +90,11 @@ fn a_component_uploaded_right_after_signing_in() {
         "aoi UploadedPlugin Conclusive: aoi.example.jp/wp-content/themes/neat/inc.php +sessions by POST /members/login/",
     );
     check(
-        &story("/modules/mod_z/z.php", "/administrator/index.php?option=com_installer&view=install", "/administrator/index.php"),
+        &story(
+            "/modules/mod_z/z.php",
+            "/administrator/index.php?option=com_installer&view=install",
+            "/administrator/index.php",
+        ),
         "aoi UploadedPlugin Conclusive: aoi.example.jp/modules/mod_z/z.php +sessions by POST /administrator/index.php",
     );
     // The owner at his screen installs a shop's component, and its service calls it.
@@ -140,9 +144,18 @@ fn a_script_that_is_called_with_encoded_orders() {
 #[test]
 fn a_script_in_a_folder_for_uploads_asks_for_a_look() {
     let found = "aoi UploadsScript Suspicious: aoi.example.jp";
-    check("0..1/9000 203.0.113.180 POST /wp-content/uploads/2026/02/cache.php 200 31", &format!("{found}/wp-content/uploads/2026/02/cache.php"));
-    check("0..1/9000 203.0.113.180 POST /sites/default/files/a.php 200 31", &format!("{found}/sites/default/files/a.php"));
-    check("0..1/9000 203.0.113.180 GET /upload/save_image/x.php?c=ls 200 31", &format!("{found}/upload/save_image/x.php"));
+    check(
+        "0..1/9000 203.0.113.180 POST /wp-content/uploads/2026/02/cache.php 200 31",
+        &format!("{found}/wp-content/uploads/2026/02/cache.php"),
+    );
+    check(
+        "0..1/9000 203.0.113.180 POST /sites/default/files/a.php 200 31",
+        &format!("{found}/sites/default/files/a.php"),
+    );
+    check(
+        "0..1/9000 203.0.113.180 GET /upload/save_image/x.php?c=ls 200 31",
+        &format!("{found}/upload/save_image/x.php"),
+    );
     check("0..1/9000 203.0.113.180 POST /a/.cache/x%2Ephp 200 31", &format!("{found}/a/.cache/x.php"));
     // An empty index that keeps a folder closed; what is not there; what asks elsewhere; a script with its page.
     check("0..9/60 203.0.113.{a} GET /wp-content/uploads/index.php 200 0", "");
@@ -224,6 +237,8 @@ fn guessing_a_password_and_getting_in() {
          1..7/40 203.0.113.9 POST /wp-login.php 200 4311 https://aoi.example.jp/wp-login.php",
         "",
     );
+    // Members sign in all day, each once or twice.
+    check("0..90/5 203.0.113.{n} POST /members/login 302 0 https://aoi.example.jp/members/login", "");
     check("0..60/5 203.0.113.9 POST /xmlrpc.php 200 400+{n}{n}", "");
     check("0..60/5 203.0.113.9 GET /dav/cal/ 401 400", "");
     check("0..20/60 203.0.113.9 POST /xmlrpc.php 200 403", "");
@@ -234,14 +249,22 @@ fn guessing_a_password_and_getting_in() {
 fn crawling_is_slowed_down_and_people_are_not() {
     let bot = "- Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; AnyBot/1.2)";
     check(
-        &format!("0..50 203.0.113.{{a}} GET /books/{{n}}/ 200 18000 {bot}\n0..5/9 203.0.113.1 GET /b/{{n}} 503 0 {bot}"),
+        &format!(
+            "0..50 203.0.113.{{a}} GET /books/{{n}}/ 200 18000 {bot}\n0..5/9 203.0.113.1 GET /b/{{n}} 503 0 {bot}"
+        ),
         "aoi Crawling Suspicious: 203.0.113.1 203.0.113.2 203.0.113.3 203.0.113.4",
     );
-    check("0..119 203.0.113.1 GET /list?page={n} 200 18000\n0..119 203.0.113.1 GET /l?page={n} 503 1", "aoi Crawling Suspicious: 203.0.113.1");
+    check(
+        "0..119 203.0.113.1 GET /list?page={n} 200 18000\n0..119 203.0.113.1 GET /l?page={n} 503 1",
+        "aoi Crawling Suspicious: 203.0.113.1",
+    );
     // Search engines, calm crawlers, an office, a monitor, a page that asks again and again, servers of a federation.
     check("0..119 66.249.66.{a} GET /list?page={n} 503 18000 - Mozilla/5.0 (compatible; Googlebot/2.1)", "");
     check(&format!("0..59/2 203.0.113.{{a}} GET /books/{{n}}/ 200 18000 {bot}"), "");
-    check("0..119 203.0.113.1 GET /list?page={n} 503 1 https://aoi.example.jp/\n0..119 203.0.113.1 GET /a{n}.css 200 1 https://aoi.example.jp/", "");
+    check(
+        "0..119 203.0.113.1 GET /list?page={n} 503 1 https://aoi.example.jp/\n0..119 203.0.113.1 GET /a{n}.css 200 1 https://aoi.example.jp/",
+        "",
+    );
     check("0..59/60 203.0.113.{a} HEAD / 200 0 - UptimeMonitor/2.0", "");
     check("0..119 203.0.113.1 GET /chat/poll 503 18 https://aoi.example.jp/chat", "");
     check("0..119 203.0.113.{n} POST /inbox 202 0 - http.rb/5 (Mastodon/4; +https://m.example/)", "");
