@@ -5,7 +5,7 @@
 //! | an upload, within ten minutes the first answer of a script to the same source, three orders to it since, and a sign | conclusive, upload chain |
 //! | the same after a request that only sends data, with two signs | conclusive, upload chain |
 //! | the same to another source, with two signs | conclusive, upload chain |
-//! | signing in, installing within four minutes, the component's own script driven by others, with two signs of its own | conclusive, uploaded plugin |
+//! | signing in, installing within four minutes, the component's own script driven by others, with three signs, one of them the sender's | conclusive, uploaded plugin |
 //! | six different encoded orders to a script in a place for code or data, four points | conclusive, driven script |
 //! | the same, three points | suspicious, driven script |
 //! | six POSTs to a script in a folder for data, varied answers, two networks | conclusive, driven script |

@@ -19,24 +19,45 @@ pub enum Ending {
     Page,
 }
 
+/// Endings as one number each: a comparison of numbers, not of texts, because each line asks.
+const STATIC: [u64; 27] = numbers([
+    "css", "js", "mjs", "map", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "bmp", "woff", "woff2",
+    "ttf", "eot", "otf", "mp4", "webm", "mp3", "pdf", "txt", "zip", "gz", "flv", "wasm",
+]);
+const SCRIPTS: [u64; 19] = numbers([
+    "php", "php3", "php4", "php5", "php7", "php8", "phtml", "pht", "phar", "phpt", "cgi", "pl", "py", "rb", "asp",
+    "aspx", "ashx", "jsp", "jspx",
+]);
+
+const fn numbers<const N: usize>(words: [&str; N]) -> [u64; N] {
+    let mut all = [0; N];
+    let mut n = 0;
+    while n < N {
+        let bytes = words[n].as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            all[n] = all[n] << 8 | bytes[at] as u64;
+            at += 1;
+        }
+        n += 1;
+    }
+    all
+}
+
 /// By the ending alone, cheap enough for each line.
 pub fn ending(path: &[u8]) -> Ending {
-    let tail = &path[path.len().saturating_sub(8)..];
-    let Some(dot) = tail.iter().rposition(|b| *b == b'.') else { return Ending::Page };
-    let mut lower = [0u8; 8];
-    let text = &tail[dot + 1..];
-    for (to, from) in lower.iter_mut().zip(text) {
-        *to = from.to_ascii_lowercase();
-    }
-    match &lower[..text.len()] {
-        b"css" | b"js" | b"mjs" | b"map" | b"png" | b"jpg" | b"jpeg" | b"gif" | b"svg" | b"webp" | b"avif" | b"ico"
-        | b"bmp" | b"woff" | b"woff2" | b"ttf" | b"eot" | b"otf" | b"mp4" | b"webm" | b"mp3" | b"pdf" | b"txt" => {
-            Ending::Static
+    let mut number = 0u64;
+    for (n, b) in path.iter().rev().take(6).enumerate() {
+        if *b == b'.' {
+            return match number {
+                _ if STATIC.contains(&number) => Ending::Static,
+                _ if SCRIPTS.contains(&number) => Ending::Script,
+                _ => Ending::Page,
+            };
         }
-        b"php" | b"php3" | b"php4" | b"php5" | b"php7" | b"php8" | b"phtml" | b"pht" | b"phar" | b"phpt" | b"cgi"
-        | b"pl" | b"py" | b"rb" | b"asp" | b"aspx" | b"ashx" | b"jsp" | b"jspx" | b"cfm" => Ending::Script,
-        _ => Ending::Page,
+        number |= u64::from(b.to_ascii_lowercase()) << (8 * n);
     }
+    Ending::Page
 }
 
 /// The script that answers a path: itself, or what stands before the extra path (`/a.php/x`).
@@ -315,13 +336,10 @@ const UPLOAD_WORDS: &[&str] = &[
     "restore",
 ];
 
-/// Whether a request's path or parameters speak of an upload. The words are looked for in lower case.
-pub fn is_upload(path: &[u8], query: &[u8]) -> bool {
-    let has = |text: &[u8]| {
-        let lower = text.to_ascii_lowercase();
-        UPLOAD_WORDS.iter().any(|w| memmem::find(&lower, w.as_bytes()).is_some())
-    };
-    has(&path[..path.len().min(512)]) || has(&query[..query.len().min(256)])
+/// Whether a path, or the parameters of a request, speak of an upload. The words are looked for in lower case.
+pub fn is_upload(text: &[u8]) -> bool {
+    let lower = text[..text.len().min(512)].to_ascii_lowercase();
+    !lower.is_empty() && UPLOAD_WORDS.iter().any(|w| memmem::find(&lower, w.as_bytes()).is_some())
 }
 
 /// Whether it installs a component of the site: the administrator's upload of a plugin, theme or module.
@@ -401,6 +419,8 @@ pub struct Purpose {
     pub login: bool,
     /// See [`is_office`].
     pub office: bool,
+    /// See [`is_upload`].
+    pub upload: bool,
 }
 
 /// Purposes and agents that were worked out lately: sites ask for the same again and again. Fixed in size; a hash that
@@ -415,13 +435,13 @@ pub struct Lately {
 const LATELY: usize = 128;
 
 impl Lately {
-    /// What this path is for.
-    pub fn purpose(&mut self, path: &[u8]) -> Purpose {
-        let key = short(path);
+    /// What this path is for; whether it takes uploads only when the request `sends` something.
+    pub fn purpose(&mut self, path: &[u8], sends: bool) -> Purpose {
+        let key = short(path) ^ u64::from(sends);
         self.purposes.resize(LATELY, (0, Purpose::default()));
         let slot = &mut self.purposes[(key % LATELY as u64) as usize];
         if slot.0 != key {
-            *slot = (key, Purpose { login: is_login(path), office: is_office(path) });
+            *slot = (key, Purpose { login: is_login(path), office: is_office(path), upload: sends && is_upload(path) });
         }
         slot.1
     }

@@ -11,7 +11,7 @@
 //! | a program with an old password: one user, a slow pace | nothing |
 //!
 //! A form that comes again with 200 is a failure and a redirect is a success, unless nearly all answers are redirects:
-//! then they are failures, and only what the source may do afterwards tells. A 200 is a success where failures are
+//! then the same source coming again is a failure, and only what it may do afterwards tells. A 200 is a success where failures are
 //! refused (400, 401, 403, 422), as programs' interfaces do. Where answers of 200 differ in length (XML-RPC of an
 //! editor, programs with one address for everything), they are no failures.
 
@@ -48,6 +48,8 @@ pub struct Try {
     form: bool,
     /// Requests behind the login that were answered since the last try.
     office: u32,
+    /// Was behind the login once: staff, whatever is mistyped later.
+    inside: bool,
 }
 
 /// One login of a site.
@@ -113,6 +115,11 @@ impl Logins {
         }
     }
 
+    /// Whether this source tried to sign in somewhere.
+    pub fn knows(&self, source: Source) -> bool {
+        self.known.iter().any(|l| l.tries.contains_key(&source))
+    }
+
     /// Whether anybody is worth following behind the login.
     pub fn is_watching(&self) -> bool {
         !self.known.is_empty()
@@ -129,6 +136,7 @@ impl Logins {
                 continue;
             }
             tried.office += 1;
+            tried.inside |= tried.office >= 2;
             let sure = deviates && tried.oks > 0 && tried.ok_at == tried.last;
             let pause = (tried.last - tried.first) / i64::from(tried.fails.max(1));
             let alone = tried.fails >= OWN_FAILURES && (pause < 10 || tried.fails >= 3 * OWN_FAILURES);
@@ -236,8 +244,7 @@ impl Login {
         if fails < least || oks * 5 > fails {
             return;
         }
-        let strangers: u32 =
-            self.tries.values().filter(|t| t.office == 0 && t.oks * 2 <= t.fails).map(|t| t.fails).sum();
+        let strangers: u32 = self.tries.values().filter(|t| !t.inside && t.oks * 2 <= t.fails).map(|t| t.fails).sum();
         if strangers >= least && self.is_alike() {
             let since = self.tries.values().filter(|t| t.fails > 0).map(|t| t.first).min().unwrap_or(at);
             let known = self.guessed.get_or_insert((since, at));
@@ -250,9 +257,15 @@ impl Login {
         match request.status {
             500..=599 | 0 | 404 | 405 | 408 | 410 => None,
             200..=299 => Some(self.refusals() < 5),
-            300..=399 => Some(self.is_redirecting()),
+            300..=399 => Some(self.is_redirecting() && self.is_again(request)),
             _ => Some(true),
         }
+    }
+
+    /// The source was here within ten minutes and comes again as no person does: without a referer, or at once.
+    fn is_again(&self, request: &Request<'_>) -> bool {
+        let pause = self.tries.get(&request.source).map(|t| request.at.secs() - t.last);
+        pause.is_some_and(|p| p <= WINDOW * 60 && (p < 5 || request.is_bare()))
     }
 
     fn refusals(&self) -> u32 {
@@ -283,7 +296,7 @@ impl Login {
     /// Sources to be slowed down, most failures first, and the failures of all: not those that were let in.
     pub fn guessers(&self) -> (Vec<Source>, u32) {
         let mut all: Vec<(&Source, &Try)> =
-            self.tries.iter().filter(|(_, t)| t.fails > 0 && t.office == 0 && t.oks * 2 <= t.fails).collect();
+            self.tries.iter().filter(|(_, t)| t.fails > 0 && !t.inside && t.oks * 2 <= t.fails).collect();
         all.sort_by_key(|(source, tried)| (std::cmp::Reverse(tried.fails), **source));
         let sources = all.iter().filter(|(s, _)| **s != Source::UNKNOWN).map(|(s, _)| **s);
         (sources.take(super::crowd::SOURCES_MAX).collect(), self.fails_known())

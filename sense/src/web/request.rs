@@ -252,9 +252,8 @@ pub fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The path as the server understood it: escapes of the log and `%HH` undone, `//`, `.` and `..` gone. Borrowed when
 /// there is nothing to undo.
 pub fn plain_path(path: &[u8]) -> Cow<'_, [u8]> {
-    let odd = memchr::memchr2(b'%', b'\\', path).is_some()
-        || memchr::memmem::find(path, b"//").is_some()
-        || memchr::memmem::find(path, b"/.").is_some();
+    let folded = memchr::memchr_iter(b'/', path).any(|at| matches!(path.get(at + 1), Some(b'/' | b'.')));
+    let odd = folded || memchr::memchr2(b'%', b'\\', path).is_some();
     if !odd {
         return Cow::Borrowed(path);
     }

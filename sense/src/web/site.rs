@@ -91,8 +91,10 @@ impl Site {
                 return false;
             }
             (Ending::Page, Method::Get) => {
-                let dots = memchr(b'.', request.path).is_some() || memchr(b'%', request.path).is_some();
-                if !dots && !self.logins.is_watching() && request.status != 401 {
+                let lost = matches!(request.status, 403 | 404 | 410);
+                let odd = memchr(b'%', request.path).is_some()
+                    || (memchr(b'.', request.path).is_some() && (lost || known::script(request.path).is_some()));
+                if !odd && request.status != 401 && !self.logins.knows(request.source) {
                     return false;
                 }
             }
@@ -106,18 +108,19 @@ impl Site {
         if matches!(request.status, 403 | 404 | 410) && (script.is_some() || is_secret(path)) {
             self.missed(request, script.unwrap_or(path));
         }
-        if request.status != 404 {
-            let purpose = self.lately.purpose(path);
-            self.signs_in(request, path, purpose);
+        if request.status == 404 {
+            return true;
         }
         let sends = matches!(request.method, Method::Post | Method::Put);
+        let purpose = self.lately.purpose(path, sends);
+        self.signs_in(request, path, purpose);
         // A picture that is sent data answers only where a handler was put on it.
         let disguised = || Some(path).filter(|p| sends && known::ending(p) == Ending::Static && p.len() <= PATH_MAX);
         if let Some(script) = script.or_else(disguised) {
             self.script(request, script);
         }
         if sends && (200..400).contains(&request.status) {
-            self.uploaded(request, path);
+            self.uploaded(request, path, purpose);
         }
         true
     }
@@ -136,20 +139,12 @@ impl Site {
     }
 
     fn signs_in(&mut self, request: &Request<'_>, path: &[u8], purpose: Purpose) {
-        let at = request.at.secs();
         let login = purpose.login;
         let refused = request.status == 401 && request.user && request.method == Method::Get;
         match request.method {
             Method::Post if login && !is_foreign_call(request) => {
-                self.logins.attempt(path, request);
-                if (200..400).contains(&request.status) {
-                    if self.admins.len() >= ADMINS_MAX {
-                        self.admins.remove(0);
-                    }
-                    self.admins.retain(|a| a.source != request.source || a.installed.is_some());
-                    let admin = Admin { source: request.source, at, path: path.into(), statics: 0, installed: None };
-                    self.admins.push(admin);
-                }
+                let entered = self.logins.attempt(path, request);
+                self.entered(request, path, entered);
             }
             _ if refused => drop(self.logins.attempt(b"/ (user)", request)),
             Method::Get if login => self.logins.form(path, request),
@@ -157,9 +152,23 @@ impl Site {
         }
         let answered =
             request.is_answered() || (request.method == Method::Post && (300..400).contains(&request.status));
-        if answered && self.logins.is_watching() && purpose.office && !(login && request.method == Method::Post) {
+        // The form itself lies in the office of many programs.
+        let form = login && (request.method == Method::Post || request.query.is_empty());
+        if answered && self.logins.is_watching() && purpose.office && !form {
             self.logins.office(path, request);
         }
+    }
+
+    fn entered(&mut self, request: &Request<'_>, path: &[u8], entered: bool) {
+        if !entered {
+            return;
+        }
+        if self.admins.len() >= ADMINS_MAX {
+            self.admins.remove(0);
+        }
+        self.admins.retain(|a| a.source != request.source || a.installed.is_some());
+        let (source, at) = (request.source, request.at.secs());
+        self.admins.push(Admin { source, at, path: path.into(), statics: 0, installed: None });
     }
 
     fn missed(&mut self, request: &Request<'_>, path: &[u8]) {
@@ -217,7 +226,7 @@ impl Site {
         }
     }
 
-    fn uploaded(&mut self, request: &Request<'_>, path: &[u8]) {
+    fn uploaded(&mut self, request: &Request<'_>, path: &[u8], purpose: Purpose) {
         let at = request.at.secs();
         let query = request.query;
         if self.admins.iter().any(|a| a.source == request.source) && known::is_install(path, query) {
@@ -234,7 +243,7 @@ impl Site {
             method: request.method,
             bare: request.is_bare(),
         };
-        let ring = match request.method == Method::Put || known::is_upload(path, query) {
+        let ring = match request.method == Method::Put || purpose.upload || known::is_upload(query) {
             true => &mut self.uploads,
             false => &mut self.posts,
         };

@@ -237,6 +237,8 @@ fn guessing_a_password_and_getting_in() {
          1..7/40 203.0.113.9 POST /wp-login.php 200 4311 https://aoi.example.jp/wp-login.php",
         "",
     );
+    // Members sign in all day, each once or twice.
+    check("0..90/5 203.0.113.{n} POST /members/login 302 0 https://aoi.example.jp/members/login", "");
     check("0..60/5 203.0.113.9 POST /xmlrpc.php 200 400+{n}{n}", "");
     check("0..60/5 203.0.113.9 GET /dav/cal/ 401 400", "");
     check("0..20/60 203.0.113.9 POST /xmlrpc.php 200 403", "");
