@@ -12,7 +12,7 @@ use model::order::Finding;
 use model::{AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Moment, Span, Strength, Verdict};
 use sense::follow::{Follower, Start};
 use sense::mail::Trust;
-use sense::reading::{Attack, Reading};
+use sense::reading::{Attack, Reading, Understood};
 use sense::web::requests::Requests;
 use sense::{cron, login, web};
 
@@ -49,12 +49,16 @@ pub struct Records {
     /// The last finding of each account and class that is more than a hint: when, and where.
     last: HashMap<(AccountName, Class), (Moment, String)>,
     blind: Vec<String>,
+    understood: Understood,
 }
 
 struct LoginLog {
     path: PathBuf,
     follower: Follower,
     watch: login::Watch,
+    lines: u64,
+    dropped: u64,
+    understood: Understood,
 }
 
 struct AccessLog {
@@ -76,6 +80,9 @@ impl Records {
             path: path.to_owned(),
             follower: Follower::new(path, Start::BeforeEnd(LOGIN_LOG_BEFORE)),
             watch: login::Watch::new(settings(trust)),
+            lines: 0,
+            dropped: 0,
+            understood: Understood::of_own_log(),
         };
         // What goes through syslog can be written by every tenant; FTP servers write their own files as root.
         let syslog = config.login.logs.iter().chain([&config.mail.log]).map(|log| of(&log.0, trust(config)));
@@ -93,6 +100,7 @@ impl Records {
             looked: None,
             last: HashMap::new(),
             blind: Vec::new(),
+            understood: Understood::of_own_log(),
             accounts: accounts.to_vec(),
         }
     }
@@ -108,9 +116,15 @@ impl Records {
             self.requests.forget(now);
             reading.join(self.cron.news(now));
         }
-        for LoginLog { path, follower, watch } in &mut self.logins {
+        for LoginLog { path, follower, watch, lines, dropped, understood } in &mut self.logins {
             match follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
-                Ok(_) => reading.join(watch.news(now)),
+                Ok(_) => {
+                    let news = watch.news(now);
+                    (*lines, *dropped) = (*lines + news.lines, *dropped + news.dropped);
+                    let fallen = understood.note(*lines, *lines - *dropped);
+                    reading.join(news);
+                    reading.blind.extend(fallen.map(|why| format!("logins: {}: {why}", path.display())));
+                }
                 Err(e) => reading.blind.push(format!("logins: {}: {e}; run this as root", path.display())),
             }
         }
@@ -125,6 +139,9 @@ impl Records {
                 reading.blind.push(format!("web: {}: {e}; run this as root", path.display()));
             }
         }
+        let counts = self.web.counts();
+        let fallen = self.understood.note(counts.lines, counts.lines - counts.dropped);
+        reading.blind.extend(fallen.map(|why| format!("web: access logs: {why}")));
         let mut seen = self.web.news(now);
         web::settle(&mut seen);
         reading.join(seen);

@@ -19,6 +19,7 @@ use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
 use sense::process::{Brief, Escaped, Memory, SWEEP_EVERY, Starts, Table, judge, rescan};
+use sense::reading::Understood;
 use sense::snapshot::{Places, snapshot};
 use sys::socket::Connection;
 
@@ -101,6 +102,9 @@ struct Senses<'a> {
     load: load::Watch,
     mounts: Mounts,
     mail: Option<Watch>,
+    mail_understood: Understood,
+    /// That the mail log is no longer understood.
+    mail_fallen: Option<String>,
     records: Option<Records>,
     /// What of the records cannot be read.
     unread: Vec<String>,
@@ -141,6 +145,8 @@ impl<'a> Senses<'a> {
             load: load::Watch::default(),
             mounts: mounts(),
             mail: None,
+            mail_understood: Understood::of_shared_log(),
+            mail_fallen: None,
             records: None,
             unread: Vec::new(),
             cursors: HashMap::new(),
@@ -294,6 +300,9 @@ impl<'a> Senses<'a> {
         if let Err(error) = watch.poll(now, READ_BYTES) {
             tracing::warn!(%error, "the mail log cannot be read now");
         }
+        let (counts, _) = watch.counts();
+        let good = counts.lines - counts.dropped - counts.other;
+        self.mail_fallen = self.mail_understood.note(counts.lines, good).map(|why| format!("mail: {why}"));
         for finding in watch.news(now) {
             keep(&mut self.waiting, finding);
         }
@@ -338,6 +347,7 @@ impl<'a> Senses<'a> {
             tracing::debug!(uid = stray.uid, kind = ?stray.kind, "a suspicious process of a shared uid that no account can be blamed for");
         }
         self.blind = [table.blind_lines(), blind, self.unread.clone()].concat();
+        self.blind.extend(self.mail_fallen.clone());
         self.sweeps += 1;
         // Load is a matter of minutes: with 10,000 accounts each look costs as much as a sweep.
         if self.sweeps % LOAD_EVERY != 1 {
