@@ -3,10 +3,11 @@
 //! What is known of them is kept in memory alone: at each start, and when the accounts changed, the end of each log is
 //! read again, so that places and scripts which are usual are known before anything new is judged by them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::order::Finding;
 use model::{AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Moment, Span, Strength, Verdict};
@@ -17,7 +18,7 @@ use sense::web::requests::Requests;
 use sense::{cron, login, web};
 
 use crate::cli::inspect::{trust, zone};
-use crate::config::{CRON_SPOOL, Config};
+use crate::config::{AbsolutePath, CRON_SPOOL, Config};
 
 /// How much of the end of a log of logins is read at first, bytes.
 const LOGIN_LOG_BEFORE: u64 = 16 << 20;
@@ -28,23 +29,27 @@ const ACCESS_LOG_BEFORE: u64 = 4 << 20;
 const READ_BYTES: u64 = 8 << 20;
 /// Crontabs and folders of logs are looked at this often.
 const LOOK: Span = Span::minutes(1);
-/// Access logs that are followed; more are said to be left out.
+/// Access logs that are followed, each with its file open; more are said to be left out.
 const ACCESS_LOGS_MAX: usize = 20_000;
+/// Files that everything else needs.
+const OTHER_FILES: usize = 256;
 /// Files of cron.d that are read.
 const SYSTEM_TABLES_MAX: usize = 1000;
 
 /// What is read, and where in it we are.
 pub struct Records {
-    accounts: Vec<AccountEntry>,
+    accounts: Arc<[AccountEntry]>,
     cron: cron::Watch,
     /// Inode, length and time of change of each table as it was judged.
     tables: HashMap<PathBuf, (u64, u64, i64)>,
-    logins: Vec<LoginLog>,
+    logins: Vec<LoginLogs>,
     web: web::Watch,
     /// Requests by account, for load.
     pub requests: Requests,
     access_logs: HashMap<PathBuf, AccessLog>,
     places: Vec<PathBuf>,
+    /// How many access logs may be followed.
+    most: usize,
     looked: Option<Moment>,
     /// The last finding of each account and class that is more than a hint: when, and where.
     last: HashMap<(AccountName, Class), (Moment, String)>,
@@ -52,9 +57,9 @@ pub struct Records {
     understood: Understood,
 }
 
-struct LoginLog {
-    path: PathBuf,
-    follower: Follower,
+/// Logs that are equally trusted, read as one.
+struct LoginLogs {
+    logs: Vec<(PathBuf, Follower)>,
     watch: login::Watch,
     lines: u64,
     dropped: u64,
@@ -70,38 +75,43 @@ struct AccessLog {
 
 impl Records {
     /// Nothing is read yet. `accounts`: all of the node; `own`: its addresses.
-    pub fn new(config: &Config, accounts: &[AccountEntry], own: &[IpAddr]) -> Records {
+    pub fn new(config: &Config, accounts: Arc<[AccountEntry]>, own: &[IpAddr]) -> Records {
         let own = own.to_vec();
-        let settings = |trust| {
-            let (accounts, own) = (accounts.to_vec(), own.clone());
-            login::Settings { accounts, own, zone: zone(), trust }
-        };
-        let of = |path: &Path, trust| LoginLog {
-            path: path.to_owned(),
-            follower: Follower::new(path, Start::BeforeEnd(LOGIN_LOG_BEFORE)),
-            watch: login::Watch::new(settings(trust)),
+        let follow = |log: &AbsolutePath| (log.0.clone(), Follower::new(&log.0, Start::BeforeEnd(LOGIN_LOG_BEFORE)));
+        let of = |logs: Vec<(PathBuf, Follower)>, trust| LoginLogs {
+            logs,
+            watch: login::Watch::new(login::Settings {
+                accounts: accounts.clone(),
+                own: own.clone(),
+                zone: zone(),
+                trust,
+            }),
             lines: 0,
             dropped: 0,
             understood: Understood::of_own_log(),
         };
         // What goes through syslog can be written by every tenant; FTP servers write their own files as root.
-        let syslog = config.login.logs.iter().chain([&config.mail.log]).map(|log| of(&log.0, trust(config)));
-        let guarded = config.login.guarded_logs.iter().map(|log| of(&log.0, Trust::Guarded));
+        let syslog = of(config.login.logs.iter().chain([&config.mail.log]).map(follow).collect(), trust(config));
+        let guarded = of(config.login.guarded_logs.iter().map(follow).collect(), Trust::Guarded);
         let mut requests = Requests::default();
-        requests.set_accounts(accounts);
+        requests.set_accounts(&accounts);
         Records {
             cron: cron::Watch::new(cron::Settings { own: own.clone() }),
             tables: HashMap::new(),
-            logins: syslog.chain(guarded).collect(),
-            web: web::Watch::new(web::Settings { accounts: accounts.to_vec(), own: own.clone() }),
+            logins: vec![syslog, guarded],
+            web: web::Watch::new(web::Settings { accounts: accounts.clone(), own: own.clone() }),
             requests,
             access_logs: HashMap::new(),
             places: config.web.access_logs.iter().map(|path| path.0.clone()).collect(),
+            most: usize::try_from(sys::process::raise_files((ACCESS_LOGS_MAX + OTHER_FILES) as u64))
+                .unwrap_or(usize::MAX)
+                .saturating_sub(OTHER_FILES)
+                .min(ACCESS_LOGS_MAX),
             looked: None,
             last: HashMap::new(),
             blind: Vec::new(),
             understood: Understood::of_own_log(),
-            accounts: accounts.to_vec(),
+            accounts,
         }
     }
 
@@ -116,17 +126,18 @@ impl Records {
             self.requests.forget(now);
             reading.join(self.cron.news(now));
         }
-        for LoginLog { path, follower, watch, lines, dropped, understood } in &mut self.logins {
-            match follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
-                Ok(_) => {
-                    let news = watch.news(now);
-                    (*lines, *dropped) = (*lines + news.lines, *dropped + news.dropped);
-                    let fallen = understood.note(*lines, *lines - *dropped);
-                    reading.join(news);
-                    reading.blind.extend(fallen.map(|why| format!("logins: {}: {why}", path.display())));
+        for LoginLogs { logs, watch, lines, dropped, understood } in &mut self.logins {
+            for (path, follower) in logs.iter_mut() {
+                if let Err(e) = follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
+                    reading.blind.push(format!("logins: {}: {e}; run this as root", path.display()));
                 }
-                Err(e) => reading.blind.push(format!("logins: {}: {e}; run this as root", path.display())),
             }
+            let news = watch.news(now);
+            (*lines, *dropped) = (*lines + news.lines, *dropped + news.dropped);
+            let names: Vec<String> = logs.iter().map(|(path, _)| path.display().to_string()).collect();
+            let fallen = understood.note(*lines, *lines - *dropped);
+            reading.join(news);
+            reading.blind.extend(fallen.map(|why| format!("logins: {}: {why}", names.join(", "))));
         }
         for (path, AccessLog { follower, log, uid }) in &mut self.access_logs {
             let (web, requests) = (&mut self.web, &mut self.requests);
@@ -167,7 +178,7 @@ impl Records {
             None => Verdict::Clean { count },
         };
         let covered: Vec<_> = self.logins.iter().flat_map(|log| log.watch.covered(&account.name)).collect();
-        if self.logins.iter().any(|log| log.follower.cursor().is_some()) {
+        if self.logins.iter().flat_map(|logs| &logs.logs).any(|(_, log)| log.cursor().is_some()) {
             verdicts.push((Check::Logins, verdict(Class::Login, covered.iter().map(|c| c.logins).sum())));
         }
         if !self.access_logs.is_empty() {
@@ -195,7 +206,7 @@ impl Records {
             self.blind.push(format!("cron: {CRON_SPOOL}: {e}; run this as root, or give a copy by --crontab"));
             return;
         }
-        for entry in &self.accounts {
+        for entry in self.accounts.iter() {
             let path = spool.join(entry.account.name.as_str());
             if !is_new(&mut self.tables, &path) {
                 continue;
@@ -240,11 +251,13 @@ impl Records {
                 Err(e) => self.blind.push(format!("web: {}: {e}; run this as root", place.display())),
             }
         }
-        if found.len() > ACCESS_LOGS_MAX {
-            let more = found.len() - ACCESS_LOGS_MAX;
-            self.blind.push(format!("web: {more} access logs are left out; name fewer in [web] access_logs"));
-            found.truncate(ACCESS_LOGS_MAX);
+        if found.len() > self.most {
+            let more = found.len() - self.most;
+            let next = "raise LimitNOFILE of the service, or name fewer in [web] access_logs";
+            self.blind.push(format!("web: {more} access logs are left out; {next}"));
+            found.truncate(self.most);
         }
+        let found: HashSet<PathBuf> = found.into_iter().collect();
         let before = ACCESS_LOG_BEFORE.min(ACCESS_LOGS_BEFORE / found.len().max(1) as u64);
         self.access_logs.retain(|path, _| found.contains(path));
         for path in found {

@@ -4,6 +4,7 @@
 //! has no account.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use model::{AccountEntry, Domain};
 
@@ -26,7 +27,7 @@ pub trait Attribution {
 /// The accounts of a node, ready to be asked.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
-    entries: Vec<AccountEntry>,
+    entries: Arc<[AccountEntry]>,
     /// Place in `entries`; `None` where two accounts claim the uid.
     by_uid: HashMap<u32, Option<usize>>,
     /// Homes and site roots; `None` where two accounts claim the path.
@@ -52,8 +53,13 @@ impl Accounts {
                 }
             }
         }
-        accounts.entries = entries;
+        accounts.entries = entries.into();
         accounts
+    }
+
+    /// All accounts, for who keeps them: a node has many, and one copy is enough.
+    pub fn shared(&self) -> Arc<[AccountEntry]> {
+        self.entries.clone()
     }
 
     /// All accounts.

@@ -17,6 +17,7 @@ mod state;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufRead};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use event::Service;
 use jiff::tz::TimeZone;
@@ -43,7 +44,7 @@ const SETTLED: Span = Span::minutes(10);
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The accounts of the node.
-    pub accounts: Vec<AccountEntry>,
+    pub accounts: Arc<[AccountEntry]>,
     /// The node's own addresses and its proxies: never named as a source.
     pub own: Vec<IpAddr>,
     /// The node's zone, in which stamps without one are written.

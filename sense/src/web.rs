@@ -25,6 +25,7 @@ mod tests;
 use std::io::{self, BufRead};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{AccountEntry, Moment};
 
@@ -47,7 +48,7 @@ const JUDGE_LINES: u64 = 1 << 18;
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The accounts of the node.
-    pub accounts: Vec<AccountEntry>,
+    pub accounts: Arc<[AccountEntry]>,
     /// The node's own addresses and its proxies.
     pub own: Vec<IpAddr>,
 }
@@ -85,7 +86,7 @@ pub struct Watch {
 impl Watch {
     /// Nothing is read yet.
     pub fn new(settings: Settings) -> Watch {
-        let places = Places::new(&settings.accounts);
+        let places = Places::new(settings.accounts);
         let mut own: Vec<Source> = settings.own.iter().map(|a| a.to_canonical().into()).collect();
         own.push(IpAddr::from([127, 0, 0, 1]).into());
         own.push(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]).into());

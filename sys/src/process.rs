@@ -286,6 +286,17 @@ pub fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
 }
 
+/// Raises the number of files that this process may have open to `wanted`, or as far as the hard limit lets it; says
+/// how many that are then (getrlimit(2)).
+pub fn raise_files(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let now = current.unwrap_or(u64::MAX);
+    let goal = maximum.map_or(wanted, |most| wanted.min(most)).max(now);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(goal), maximum });
+    if raised.is_ok() { goal } else { now }
+}
+
 /// Gives memory that was freed back to the kernel, after work that took much more of it than what is kept.
 #[allow(unsafe_code)]
 pub fn give_back_memory() {

@@ -1,4 +1,5 @@
-//! What `hikeshi serve` costs on a node where nothing happens: 3,000 processes, 10,000 accounts, a vhost file each.
+//! What `hikeshi serve` costs on a node where nothing happens: 3,000 processes, 10,000 accounts, a vhost file and an
+//! access log each.
 //!
 //! Goals: all roles together below 1 % of one core and below 60 MiB (proportional set size), and a first start that
 //! has taken in all accounts within 30 s.
@@ -70,7 +71,7 @@ fn main() {
 fn make_node(root: &Path) {
     let f = root.display();
     std::fs::set_permissions(root, PermissionsExt::from_mode(0o755)).expect("our own folder");
-    for name in ["run", "state", "gate", "etc", "hold", "home", "sites", "accounts.d"] {
+    for name in ["run", "state", "gate", "etc", "hold", "home", "sites", "accounts.d", "logs"] {
         std::fs::create_dir(root.join(name)).expect("a folder");
     }
     std::fs::set_permissions(root.join("gate"), PermissionsExt::from_mode(0o711)).expect("our own folder");
@@ -89,6 +90,7 @@ fn make_node(root: &Path) {
              location ~ \\.php$ {{ fastcgi_pass unix:/run/php/a{n}.sock; }}\n}}\n"
         );
         std::fs::write(root.join(format!("sites/a{n}.conf")), site).expect("a file");
+        std::fs::write(root.join(format!("logs/a{n}.example.access.log")), "").expect("a file");
     }
     std::fs::write(root.join("passwd"), passwd).expect("a file");
     std::fs::write(root.join("mail.log"), "").expect("a file");
@@ -96,8 +98,8 @@ fn make_node(root: &Path) {
         .expect("a file");
     let config = format!(
         "[node]\ntenant_uids = \"{FIRST_UID}-{}\"\npasswd = \"{f}/passwd\"\naccounts_dir = \"{f}/accounts.d\"\n\
-         [web]\nnginx = \"{f}/nginx.conf\"\napache = []\n\
-         [mail]\nlog = \"{f}/mail.log\"\nhold_file = \"{f}/hold/table\"\n\
+         [web]\nnginx = \"{f}/nginx.conf\"\napache = []\naccess_logs = [\"{f}/logs\"]\n\
+         [login]\nlogs = []\nguarded_logs = []\n[mail]\nlog = \"{f}/mail.log\"\nhold_file = \"{f}/hold/table\"\n\
          [paths]\nstate = \"{f}/state\"\nrun = \"{f}/run\"\ngate = \"{f}/gate\"\netc = \"{f}/etc\"\n",
         FIRST_UID + ACCOUNTS - 1
     );

@@ -267,10 +267,11 @@ impl<'a> Senses<'a> {
         let accounts = fresh.accounts.len() as u64;
         self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
         // What is usual is learnt again from the ends of the logs, so only when somebody came, went or moved.
-        if self.records.is_none() || self.accounts.entries() != fresh.accounts {
-            self.records = Some(Records::new(self.config, &fresh.accounts, &self.config.node.host_addresses));
-        }
+        let same = self.accounts.entries() == fresh.accounts;
         self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
+        if self.records.is_none() || !same {
+            self.records = Some(Records::new(self.config, self.accounts.shared(), &self.config.node.host_addresses));
+        }
         self.groups = Patterns::default().names(self.accounts.entries());
         if let Ok(brief) = self.brief {
             brief.watch(self.accounts.tenant_uids());

@@ -27,7 +27,7 @@ fn entry(name: &str, uid: u32) -> AccountEntry {
 
 fn settings() -> Settings {
     Settings {
-        accounts: vec![entry("aoi", 3001), entry("fuji", 3002), entry("ume", 3003)],
+        accounts: vec![entry("aoi", 3001), entry("fuji", 3002), entry("ume", 3003)].into(),
         own: vec!["192.0.2.10".parse().unwrap()],
         zone: TimeZone::get(ZONE).unwrap(),
         trust: Trust::Guarded,

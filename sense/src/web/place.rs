@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{AccountEntry, AccountRef, Domain};
 
@@ -35,7 +36,7 @@ pub struct Log {
 #[derive(Debug)]
 pub struct Places {
     all: Vec<PlaceOf>,
-    accounts: Vec<AccountEntry>,
+    accounts: Arc<[AccountEntry]>,
     /// By virtual host; `None` where two accounts claim it.
     names: HashMap<Vec<u8>, Option<usize>>,
 }
@@ -48,10 +49,10 @@ struct PlaceOf {
 
 impl Places {
     /// The places of these accounts.
-    pub fn new(accounts: &[AccountEntry]) -> Places {
+    pub fn new(accounts: Arc<[AccountEntry]>) -> Places {
         let mut places = Places {
             all: vec![PlaceOf { account: None, site: None }],
-            accounts: accounts.to_vec(),
+            accounts: accounts.clone(),
             names: HashMap::new(),
         };
         for (account, entry) in accounts.iter().enumerate() {

@@ -37,7 +37,7 @@ fn accounts() -> Vec<AccountEntry> {
 }
 
 fn watch() -> Watch {
-    Watch::new(Settings { accounts: accounts(), own: vec!["192.0.2.10".parse().unwrap()] })
+    Watch::new(Settings { accounts: accounts().into(), own: vec!["192.0.2.10".parse().unwrap()] })
 }
 
 fn late() -> Moment {

@@ -58,7 +58,7 @@ pub fn look(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
     }
     bar.inc(1);
     bar.set_message("crontabs, logins, requests");
-    let mut records = Records::new(config, &inventory.accounts, &inventory.node.host_addresses);
+    let mut records = Records::new(config, accounts.shared(), &inventory.node.host_addresses);
     seen.reading.join(records.poll(now));
     seen.reading.blind.extend(inventory.unclear.iter().take(5).map(|u| format!("{}: {}", u.subject, u.why)));
     bar.finish_and_clear();

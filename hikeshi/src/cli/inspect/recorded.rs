@@ -90,7 +90,8 @@ fn owner<'a>(path: &Path, args: &InspectArgs, inventory: &'a Inventory) -> Resul
 
 /// All access logs in the order given, by one watch: a chain may begin in one file and end in the next.
 fn access_logs(inventory: &Inventory, args: &InspectArgs) -> Result<Reading, CommandError> {
-    let settings = web::Settings { accounts: inventory.accounts.clone(), own: inventory.node.host_addresses.clone() };
+    let settings =
+        web::Settings { accounts: inventory.accounts.clone().into(), own: inventory.node.host_addresses.clone() };
     let (mut watch, mut reading) = (web::Watch::new(settings), Reading::default());
     let now = args.at.unwrap_or_else(system_now);
     let named = args.account.as_ref().and_then(|name| inventory.accounts.iter().find(|a| a.account.name == *name));
