@@ -29,7 +29,7 @@ pub struct Choice {
 /// What should be in force for this incident beyond what already is, mildest first.
 pub fn choose(incident: &Incident, sites: &[Site]) -> Vec<Choice> {
     let signals = &incident.signals;
-    let independent = strong_classes(signals).len();
+    let independent = independent(signals);
     let mut chosen = Vec::new();
 
     let enough = |signal: &Signal| {
@@ -142,6 +142,15 @@ fn closures(incident: &Incident, sites: &[Site], programs: &[&Signal], mails: &[
 fn choice(rule: &str, measure: Measure, signals: &[&Signal]) -> Choice {
     let findings: BTreeSet<Hash> = signals.iter().map(|s| s.fingerprint).collect();
     Choice { measure, why: Why { rule: rule.to_owned(), findings: findings.into_iter().collect() } }
+}
+
+/// How many independent words there are. What stands in records into which any tenant can write is one, whatever class
+/// it is of: two forged lines in one log would else be enough.
+fn independent(signals: &[Signal]) -> usize {
+    let (forgeable, sure): (Vec<Signal>, Vec<Signal>) = signals.iter().cloned().partition(|s| s.forgeable);
+    let sure = strong_classes(&sure);
+    let more = strong_classes(&forgeable).iter().any(|class| !sure.contains(class));
+    sure.len() + usize::from(more)
 }
 
 /// Classes with a signal of at least suspicious. Who is only attacked, or mails too much, is not suspected for it.

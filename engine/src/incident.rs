@@ -2,10 +2,10 @@
 
 use model::{
     Checked, Delivery, Failure, Hash, IntentId, Mode, Moment, NoticeId, NoticeKind, Number, Restriction, RestrictionId,
-    Signal, Stage, Trouble,
+    Signal, Stage, Strength, Trouble,
 };
 
-/// Most signals that one incident keeps; a further one replaces the oldest.
+/// Most signals that one incident keeps; a further one replaces what says least.
 pub const SIGNALS_MAX: usize = 64;
 
 /// What people are told about where an incident stands. Follows from the rest; never stored.
@@ -214,12 +214,24 @@ impl Incident {
         self.notices.iter().any(|n| about(&n.kind) && n.delivery != Some(Delivery::Withdrawn))
     }
 
+    /// The signal that says least: the oldest of the weakest, never the only strong one of its class, so that a flood
+    /// of findings of one class does not wash away the proof of another.
+    fn least(&self) -> usize {
+        let strong = |s: &&Signal| s.strength > Strength::Hint;
+        let alone = |at: usize| {
+            let class = self.signals[at].class();
+            strong(&&self.signals[at]) && self.signals.iter().filter(strong).filter(|s| s.class() == class).count() == 1
+        };
+        let all = || 0..self.signals.len();
+        all().filter(|at| !alone(*at)).min_by_key(|at| self.signals[*at].strength).unwrap_or(0)
+    }
+
     /// Keeps a signal: the latest one of each finding, at most [`SIGNALS_MAX`] findings.
     pub fn join(&mut self, signal: Signal) {
         self.last_signal = self.last_signal.max(signal.at);
         self.signals.retain(|s| s.fingerprint != signal.fingerprint);
         if self.signals.len() == SIGNALS_MAX {
-            self.signals.remove(0);
+            self.signals.remove(self.least());
         }
         self.signals.push(signal);
     }

@@ -76,6 +76,7 @@ impl Play {
             target,
             fingerprint: Hash::of(format!("{kind:?} {site:?}").as_bytes()),
             evidence: Hash::of(b"{}"),
+            forgeable: false,
         }));
     }
 

@@ -241,6 +241,10 @@ pub struct Signal {
     pub fingerprint: Hash,
     /// The hash of its [`crate::Evidence`].
     pub evidence: Hash,
+    /// Any tenant can write into the record that says so (a log that goes through syslog): whatever else such records
+    /// say of an account is no independent word.
+    #[serde(default)]
+    pub forgeable: bool,
 }
 
 impl Signal {

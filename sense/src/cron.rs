@@ -290,6 +290,7 @@ fn finding(
         target,
         fingerprint: Hash::of_parts(&[b"cron", account, &kind, text.trim_ascii()]),
         evidence: Hash::of(&serde_json::to_vec(&evidence).unwrap_or_default()),
+        forgeable: false,
     };
     Finding { signal, evidence }
 }

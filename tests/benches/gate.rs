@@ -354,6 +354,7 @@ fn finding(entry: &AccountEntry, kind: Kind, site: Option<model::Domain>, target
         target,
         fingerprint: Hash::of(format!("{} {kind:?}", entry.account).as_bytes()),
         evidence: Hash::of(&serde_json::to_vec(&evidence).expect("plain values")),
+        forgeable: false,
     };
     Finding { signal, evidence }
 }

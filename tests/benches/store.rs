@@ -151,6 +151,7 @@ fn event(at: usize) -> Event {
                 target: Target::Processes(vec![process.clone()]),
                 fingerprint: finding,
                 evidence: finding,
+                forgeable: false,
             },
         },
         3 => Fact::RestrictionOrdered {

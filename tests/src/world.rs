@@ -70,6 +70,7 @@ pub fn finding(story: &Story, now: Moment, said: &Said) -> Finding {
         target,
         fingerprint,
         evidence: hash,
+        forgeable: false,
     };
     Finding { signal, evidence }
 }

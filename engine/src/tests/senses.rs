@@ -3,6 +3,10 @@
 use super::*;
 
 fn named(play: &mut Play, kind: Kind, strength: Strength, target: Target) {
+    seen(play, kind, strength, target, false);
+}
+
+fn seen(play: &mut Play, kind: Kind, strength: Strength, target: Target, forgeable: bool) {
     play.input(Input::Signal(Signal {
         kind,
         also: vec![],
@@ -14,6 +18,7 @@ fn named(play: &mut Play, kind: Kind, strength: Strength, target: Target) {
         fingerprint: Hash::of(format!("{kind:?} {target:?}").as_bytes()),
         target,
         evidence: Hash::of(b"{}"),
+        forgeable,
     }));
 }
 
@@ -110,4 +115,51 @@ fn a_cron_line_must_be_looked_at_before_its_incident_ends() {
     });
     play.input(Input::Outcome(Outcome { intent, seen: Seen::Rescanned(checked.to_vec()) }));
     assert!(matches!(play.state(), State::Releasing(_) | State::Closed), "{:?}", play.state());
+}
+
+#[test]
+fn two_lines_that_any_tenant_can_write_are_one_word_and_with_a_sure_one_they_count() {
+    let mut play = Play::new(Mode::Enforce);
+    seen(&mut play, Kind::MassMail, Strength::Suspicious, Target::LocalMail(vec![]), true);
+    seen(&mut play, Kind::GuessedLogin, Strength::Suspicious, Target::Logins(vec![Login::Shell]), true);
+    // The naive twin counts classes and holds a neighbour's mail for two forged lines.
+    assert_eq!(crate::choose::strong_classes(&play.account.incidents[0].signals).len(), 2);
+    play.said(expect!["open Intrusion; join MassMail; propose ask-owner (one-suspicion); join GuessedLogin"]);
+    seen(&mut play, Kind::CronBeacon, Strength::Suspicious, line(0), false);
+    play.said(expect![
+        "join CronBeacon; order hold-mail; order disable-cron-line; order block-login; notice Restricted"
+    ]);
+}
+
+#[test]
+fn a_flood_of_findings_of_one_class_does_not_wash_away_the_proof_of_another() {
+    let mut play = Play::new(Mode::Observe);
+    named(&mut play, Kind::CronDownload, Strength::Conclusive, line(0));
+    for at in 0..200 {
+        let paths = vec![format!("p{at}.php").parse().unwrap()];
+        let target = Target::Scripts { site: "blog".parse().unwrap(), paths, sessions: false };
+        named(&mut play, Kind::UploadChain, Strength::Conclusive, target);
+    }
+    let signals = &play.account.incidents[0].signals;
+    assert_eq!(signals.len(), crate::incident::SIGNALS_MAX);
+    assert!(signals.iter().any(|s| s.class() == Class::Cron), "it was the oldest");
+}
+
+#[test]
+fn who_asks_for_a_check_again_and_again_gets_a_person() {
+    let mut play = Play::new(Mode::Enforce);
+    named(&mut play, Kind::CronDownload, Strength::Conclusive, line(0));
+    play.answer();
+    for round in 0..3 {
+        play.wait(Span::minutes(10));
+        play.owner(Owner::Done);
+        let intent = waiting(&play, |w| matches!(w, crate::Waiting::Rescan(_)));
+        let verdict = Verdict::Found { place: "the line".into() };
+        let checked = vec![Checked { check: Check::Cron, at: play.now, verdict }];
+        play.heard.clear();
+        play.input(Input::Outcome(Outcome { intent, seen: Seen::Rescanned(checked) }));
+        let called = play.heard.iter().any(|word| word.contains("checks-keep-failing"));
+        assert_eq!(called, round == 2, "{:?}", play.heard);
+        play.answer();
+    }
 }

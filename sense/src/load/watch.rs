@@ -263,6 +263,7 @@ impl Watch {
             target: Target::Nothing,
             fingerprint: Hash::of_parts(&[name.as_str().as_bytes(), &serde_json::to_vec(&kind).unwrap_or_default()]),
             evidence: Hash::of(&serde_json::to_vec(&evidence).unwrap_or_default()),
+            forgeable: false,
         };
         Some(Finding { signal, evidence })
     }

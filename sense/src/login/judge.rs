@@ -389,6 +389,7 @@ fn finding(
         since: login.at,
         target: blocked.map_or(Target::Nothing, |login| Target::Logins(vec![login])),
         evidence: Hash::of(&serde_json::to_vec(&evidence).unwrap_or_default()),
+        forgeable: settings.trust == Trust::Forgeable,
     };
     Finding { signal, evidence }
 }

@@ -257,6 +257,7 @@ impl Watch {
             target,
             fingerprint,
             evidence: evidence_hash,
+            forgeable: self.settings.trust == Trust::Forgeable,
         };
         Finding { signal, evidence }
     }

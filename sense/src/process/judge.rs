@@ -137,6 +137,7 @@ fn finding(scene: &Scene<'_>, account: &AccountEntry, family: &Family<'_>) -> Fi
             target: target(family),
             fingerprint: fingerprint(&account.account, kind, main, &script),
             evidence: hash(&evidence),
+            forgeable: false,
         },
         evidence,
     }

@@ -210,6 +210,7 @@ impl Scene<'_> {
             target,
             fingerprint,
             evidence: Hash::of(&body),
+            forgeable: false,
         };
         reading.findings.push(Finding { signal, evidence });
     }

@@ -130,6 +130,7 @@ impl Draw {
             },
             fingerprint: self.hash(),
             evidence: self.hash(),
+            forgeable: false,
         }
     }
     fn look(&mut self) -> Look {
