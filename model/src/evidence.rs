@@ -117,6 +117,8 @@ pub enum FactKey {
     Line,
     /// Further mechanism seen in the same place, one per fact (see `Kind`).
     Also,
+    /// Different countries of the networks from which a mailbox logs in, as far as they are known.
+    Countries,
 }
 
 /// The value of a fact.

@@ -16,6 +16,7 @@ pub mod pairs;
 pub mod past;
 pub mod places;
 pub mod reader;
+pub mod relay;
 mod recorded;
 pub mod stamp;
 mod who;
@@ -23,12 +24,14 @@ pub mod window;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 pub use jiff::tz::TimeZone as Zone;
 use model::order::Finding;
 use model::packet::{Baseline, Cursor};
 use model::{AccountEntry, AccountRef, Check, Checked, Hash, Kind, Moment, Signal, Span, Strength, Verdict};
 
+use crate::country::Countries;
 use crate::follow::{self, Follower, Start};
 use judge::Limits;
 use line::minute;
@@ -157,6 +160,11 @@ impl Watch {
                 self.tainted.retain(|(tainted, _)| *tainted != uid);
             }
         }
+    }
+
+    /// By which database the country of a server is told from now on; none: by none.
+    pub fn set_countries(&mut self, countries: Option<Arc<Countries>>) {
+        self.reader.countries = countries;
     }
 
     /// Takes a stored row of what is usual.
