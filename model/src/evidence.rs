@@ -53,7 +53,7 @@ pub enum FactKey {
     AbroadPercent,
     /// Share inside the node's country, whole per cent.
     DomesticPercent,
-    /// Share that cannot be told (big webmail, no country in the name), whole per cent.
+    /// Share that cannot be told (big webmail, no country in the name, a smarthost), whole per cent.
     UnknownPercent,
     /// Different envelope senders.
     Senders,

@@ -9,11 +9,12 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use maxminddb::{PathElement, Reader};
 use model::Moment;
+use model::evidence::printable;
 
 /// Largest database that is read, bytes; country lists have 5 to 10 MiB.
 pub const FILE_MAX: u64 = 64 << 20;
@@ -40,7 +41,7 @@ impl Countries {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn of(bytes: Vec<u8>) -> Result<Countries, String> {
-        let reader = Reader::from_source(bytes).map_err(|e| e.to_string())?;
+        let reader = Reader::from_source(bytes).map_err(|e| printable(e.to_string().as_bytes(), 200))?;
         let built = i64::try_from(reader.metadata().build_epoch).ok();
         // Later than the year 9000 is no date of a file.
         let built = built.filter(|secs| (0..221_845_392_000).contains(secs)).ok_or("it has no date")?;
@@ -143,7 +144,7 @@ impl CountryFile {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| e.to_string())?;
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;

@@ -172,7 +172,8 @@ mod tests {
         for house in houses {
             assert_eq!(said(house.as_bytes()), Said::House, "{house}");
         }
-        for open in ["example.com", "startup.io", "gmail.example.com", "mail.example.org", "example.museum", "", "com"] {
+        for open in ["example.com", "startup.io", "gmail.example.com", "mail.example.org", "example.museum", "", "com"]
+        {
             assert_eq!(said(open.as_bytes()), Said::Nothing, "{open}");
         }
     }

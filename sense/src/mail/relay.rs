@@ -162,9 +162,8 @@ fn is_elsewhere(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64; // RFC 6598
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_multicast())
-                && !shared
-                && !v4.is_broadcast()
+            let local = v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared;
+            !(local || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast())
         }
         IpAddr::V6(v6) => {
             let first = v6.segments()[0];
@@ -182,7 +181,7 @@ impl<'a> Server<'a> {
             let Some(at) = host.len().checked_sub(house.len()) else { return false };
             host[at..].eq_ignore_ascii_case(house) && (at == 0 || host[at - 1] == b'.')
         };
-        HOUSES.iter().any(|house| ends(house))
+        HOUSES.iter().any(ends)
     }
 
     /// What is one taker: the organisation's name, two labels or three (`example.co.jp`), or the network of an address.

@@ -63,7 +63,8 @@ fn servers_of_postfix_and_exim_are_read_and_what_is_no_server_elsewhere_is_none(
 #[test]
 fn any_bytes_are_a_server_or_none() {
     const SEED: u64 = 0x005e_4e4d;
-    let words = ["[", "]", ":25", " ", "H=", "192.0.2.1", "2001:db8::1", ".", "a", "\"", "\0", "é", "*", ",", "mx.b.com"];
+    let words =
+        ["[", "]", ":25", " ", "H=", "192.0.2.1", "2001:db8::1", ".", "a", "\"", "\0", "é", "*", ",", "mx.b.com"];
     let mut state = SEED;
     for _ in 0..20_000 {
         let mut text = String::new();
@@ -86,7 +87,13 @@ fn server(host: &str) -> Server<'_> {
 
 #[test]
 fn a_house_is_known_by_the_end_of_its_name_and_no_imitation_is() {
-    for house in ["aspmx.l.google.com", "ASPMX.L.GOOGLE.COM", "x.mail.protection.outlook.com", "mta5.am0.yahoodns.net", "google.com."] {
+    for house in [
+        "aspmx.l.google.com",
+        "ASPMX.L.GOOGLE.COM",
+        "x.mail.protection.outlook.com",
+        "mta5.am0.yahoodns.net",
+        "google.com.",
+    ] {
         assert!(server(house).is_house(), "{house}");
     }
     for other in ["google.com.example", "notgoogle.com", "mx.example.com", "com", "", "."] {
