@@ -130,8 +130,8 @@ fn takers_speak_as_domains_own_servers_do_and_smarthosts_do_not() {
     assert_eq!(abroad((0..300).map(|n| (n % 4, n))), 0, "a pool of four");
     assert_eq!(abroad((0..100).map(|_| (7, 7))), 0, "one domain tells nothing about the node");
     // A smarthost for one owner beside a node that delivers by itself, or for most of the domains.
-    let mixed = (0..100).map(|n| (100 + n, 100 + n)).chain((0..60).map(|n| (7, 1000 + n)));
-    assert_eq!(abroad(mixed), 100);
+    let mixed = (0..400).map(|n| (100 + n, 100 + n)).chain((0..60).map(|n| (7, 1000 + n)));
+    assert_eq!(abroad(mixed), 400);
     let early = (0..60).map(|n| (7, 1000 + n % 6)).chain((0..8).map(|n| (100 + n, 100 + n)));
     assert_eq!(abroad(early), 8);
 }

@@ -112,6 +112,22 @@ fn refuse_each(each: usize, text: &str) -> String {
 }
 
 #[test]
+fn a_few_companies_hosted_by_a_house_are_unknown_beside_servers_that_tell() {
+    let log = |hosts: &str| {
+        let mut log = log(160, 3001, |n| match n % 2 {
+            0 => (format!("u{n}@firm{}.com", n % 6), format!("firm{}-com.{hosts}[203.0.113.{}]:25", n % 6, n % 200)),
+            _ => (format!("u{n}@d{n}.com"), format!("mx.d{n}.com[192.0.2.{}]:25", n % 200)),
+        });
+        log.text = refuse_each(4, &log.text);
+        log
+    };
+    let house = log("mail.protection.outlook.com");
+    assert_eq!(shares(&mut with_countries(), house.text.as_bytes()), "Conclusive 0/50/50 of 2026-06-01");
+    let imitation = log("mail.protection.outlook.com.example");
+    assert_eq!(shares(&mut with_countries(), imitation.text.as_bytes()), "Conclusive 50/50/0 of 2026-06-01");
+}
+
+#[test]
 fn names_that_say_a_country_are_believed_and_webmail_is_unknown_wherever_its_servers_are() {
     let to = |n: i64| match n % 5 {
         0 => format!("u{n}@d{n}.jp"),
