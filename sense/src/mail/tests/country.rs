@@ -195,7 +195,20 @@ fn a_letter_of_the_owner_to_his_readers_stays_his() {
     assert_eq!(shares(&mut with_countries(), log.text.as_bytes()), "nothing");
 }
 
-/// The findings of one account, as JSON without what the clock gives.
+#[test]
+fn the_countries_of_a_stolen_mailbox_are_counted_and_change_no_verdict() {
+    let mut log = Log::default();
+    super::mailbox::burst(&mut log, 5, 40, &super::mailbox::FAR, &["sent"]);
+    let found =
+        |watch: &mut Watch| watch.inspect(log.text.as_bytes(), Moment::from_secs(TEN + 86_400)).unwrap().findings;
+    let (with, without) = (found(&mut with_countries()), found(&mut watch()));
+    assert_eq!(number(&with[0], FactKey::Countries), 3, "of six networks three are in the database");
+    assert_eq!(with[0].evidence.get(FactKey::CountriesOf).unwrap().to_string(), "2026-06-01");
+    assert_eq!(without[0].evidence.get(FactKey::Countries), None);
+    assert_eq!(with[0].signal.strength, without[0].signal.strength);
+}
+
+/// The findings of one account, as text without what the clock gives.
 fn of(findings: &[Finding], name: &str) -> Vec<String> {
     let own = findings.iter().filter(|f| f.signal.account.name.as_str() == name);
     own.map(|f| format!("{:?} {:?} {:?}", f.signal.kind, f.signal.strength, f.evidence.0)).collect()
