@@ -79,6 +79,9 @@ pub struct NodeTable {
     pub host_addresses: Vec<IpAddr>,
     /// ccTLD of the node's country: what is "abroad" for mail.
     pub country: Country,
+    /// Which address is in which country (MMDB, at most 64 MiB); absent: only the ends of names tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country_database: Option<AbsolutePath>,
     /// IANA zone of accounts that have none of their own.
     pub time_zone: Zone,
     /// Uids that several accounts share (PHP under one uid).
@@ -96,6 +99,7 @@ impl Default for NodeTable {
             tenant_uids: UidRange { first: 20_000, last: 59_999 },
             host_addresses: Vec::new(),
             country: Country("jp".into()),
+            country_database: None,
             time_zone: Zone("Asia/Tokyo".into()),
             shared_uids: Vec::new(),
             passwd: AbsolutePath::of("/etc/passwd"),

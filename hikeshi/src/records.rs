@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use model::order::Finding;
 use model::{AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Moment, Span, Strength, Verdict};
+use sense::country::Countries;
 use sense::follow::{Follower, Start};
 use sense::mail::Trust;
 use sense::reading::{Attack, Reading, Understood};
 use sense::web::requests::Requests;
 use sense::{cron, login, web};
 
-use crate::cli::inspect::{trust, zone};
+use crate::cli::inspect::{country, trust, zone};
 use crate::config::{AbsolutePath, CRON_SPOOL, Config};
 
 /// How much of the end of a log of logins is read at first, bytes.
@@ -112,6 +113,13 @@ impl Records {
             blind: Vec::new(),
             understood: Understood::of_own_log(),
             accounts,
+        }
+    }
+
+    /// By which database the country of a login is told from now on.
+    pub fn set_countries(&mut self, config: &Config, countries: Option<Arc<Countries>>) {
+        for log in &mut self.logins {
+            log.watch.set_countries(countries.clone(), country(config));
         }
     }
 

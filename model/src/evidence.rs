@@ -53,7 +53,7 @@ pub enum FactKey {
     AbroadPercent,
     /// Share inside the node's country, whole per cent.
     DomesticPercent,
-    /// Share that cannot be told (big webmail, no country in the name), whole per cent.
+    /// Share that cannot be told (big webmail, no country in the name, a smarthost), whole per cent.
     UnknownPercent,
     /// Different envelope senders.
     Senders,
@@ -117,6 +117,8 @@ pub enum FactKey {
     Line,
     /// Further mechanism seen in the same place, one per fact (see `Kind`).
     Also,
+    /// Different countries of the networks from which a mailbox logs in, as far as they are known.
+    Countries,
 }
 
 /// The value of a fact.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attribution;
+pub mod country;
 pub mod cron;
 pub mod follow;
 pub mod inventory;

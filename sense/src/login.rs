@@ -11,11 +11,11 @@ mod judge;
 mod line;
 mod mail_log;
 mod pairs;
+mod recorded;
 mod shell_log;
 mod state;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{self, BufRead};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,13 +23,19 @@ pub use event::Service;
 use jiff::tz::TimeZone;
 use model::order::Finding;
 use model::{AccountEntry, AccountName, Moment, Span};
+pub use recorded::inspect;
 
+use crate::country::Countries;
 use crate::follow::LINE_MAX;
 pub use crate::mail::Trust;
+use crate::mail::country::normal;
 use crate::mail::stamp::Stamps;
 use crate::reading::Reading;
-use event::{Event, Read, What, find};
-use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, TRANSFERS_MAX, Transfer, Tried, mark};
+use event::{Event, Read, What};
+use state::{
+    Abroad, Bounded, Credential, ENTRIES_MAX, FEW, Foreign, Guess, Network, Origin, TRANSFERS_MAX, Transfer, Tried,
+    mark,
+};
 
 /// Findings that are held until they are told.
 const FINDINGS_MAX: usize = 10_000;
@@ -96,6 +102,10 @@ pub struct Watch {
     told_attacks: judge::Told,
     tried: Bounded<(Service, u64), Tried>,
     sources: BTreeSet<IpAddr>,
+    /// The database, and the node's country.
+    countries: Option<(Arc<Countries>, [u8; 2])>,
+    /// By account.
+    abroad: HashMap<usize, Abroad>,
     lines: u64,
     dropped: u64,
 }
@@ -131,10 +141,18 @@ impl Watch {
             told_attacks: BTreeSet::new(),
             tried: Bounded::new(ENTRIES_MAX),
             sources: BTreeSet::new(),
+            countries: None,
+            abroad: HashMap::new(),
             lines: 0,
             dropped: 0,
             settings,
         }
+    }
+
+    /// By which database the country of a source is told from now on, seen from the node's country (two letters).
+    pub fn set_countries(&mut self, countries: Option<Arc<Countries>>, node: Option<[u8; 2]>) {
+        let node = node.map(|node| normal(node.map(|b| b.to_ascii_lowercase())));
+        self.countries = countries.zip(node);
     }
 
     /// One line without its newline, read at `now`.
@@ -297,6 +315,16 @@ impl Watch {
         if let Some(key) = key_mark.filter(|_| credential.keys.len() < FEW) {
             credential.keys.insert(key);
         }
+        // Whoever has a key or a second factor has more than a password: an owner on a journey.
+        let proved = known_key || second || (service == Service::Shell && !key.is_empty());
+        let mut foreign = None;
+        if let Some((countries, node)) = &self.countries
+            && let Some(country) = countries.lookup(source)
+        {
+            let abroad = Some(country).filter(|country| country != node);
+            let many = self.abroad.entry(account).or_default().login(abroad, judge::HABIT_MIN, at);
+            foreign = many.filter(|_| !proved).map(|many| Foreign { country, many, of: countries.date().to_owned() });
+        }
         let visit = credential.visit(Network::of(source));
         let mut before = visit.run.clone();
         if before.count == 0 && tried_here {
@@ -312,6 +340,7 @@ impl Watch {
             visit.second = second;
             visit.method = method[..method.len().min(64)].to_vec();
             visit.country = country[..country.len().min(8)].to_vec();
+            visit.foreign = foreign;
         }
         visit.night &= night;
         visit.logins = visit.logins.saturating_add(1);
@@ -388,7 +417,7 @@ impl Watch {
             .iter()
             .filter_map(|((service, account, name), credential)| {
                 let settled = |visit: &state::Visit| ended || visit.last.is_some_and(|last| now - last >= SETTLED);
-                let (network, visit) = judge::new_place(*service, credential, &settled)?;
+                let (network, visit, strength) = judge::new_place(*service, credential, &settled)?;
                 let shared = self.origins.get(&(*service, network)).is_some_and(|origin| origin.welcome.len() > 1);
                 let login = Login {
                     service: *service,
@@ -399,12 +428,13 @@ impl Watch {
                     night: true,
                 };
                 // An address from which several accounts are looked after is an agency or a monitor.
-                (!shared).then(|| (login, judge::place_finding(&self.settings, &self.names, &login, visit)))
+                (!shared).then(|| (login, judge::place_finding(&self.settings, &self.names, &login, visit, strength)))
             })
             .collect();
         for (login, finding) in strange {
             let about = (login.account, login.service, login.name, finding.signal.kind as u8);
-            if !self.found.contains_key(&about) {
+            let told = self.found.get(&about);
+            if told.is_none_or(|(_, told)| told.signal.strength < finding.signal.strength) {
                 self.keep(finding, login);
             }
         }
@@ -459,45 +489,6 @@ struct Login {
     source: IpAddr,
     at: Moment,
     night: bool,
-}
-
-/// Reads a recorded log whole; `now` is when the record was made or later.
-///
-/// # Errors
-/// What the input says.
-pub fn inspect(mut reader: impl BufRead, settings: Settings, now: Moment) -> io::Result<(Reading, Watch)> {
-    let mut watch = Watch::new(settings);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        // One byte more than a line may have tells that it is too long.
-        let read = io::Read::take(&mut reader, LINE_MAX as u64 + 2).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            break;
-        }
-        let whole = line.pop_if(|b| *b == b'\n').is_some();
-        watch.line(&line, now);
-        if !whole && line.len() > LINE_MAX {
-            skip_line(&mut reader)?;
-        }
-    }
-    let reading = watch.tell(now, true);
-    Ok((reading, watch))
-}
-
-/// Passes over the rest of a line that is too long.
-fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        let (length, ends) = match find(buffer, b"\n") {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        reader.consume(length);
-        if ends {
-            return Ok(());
-        }
-    }
 }
 
 #[cfg(test)]

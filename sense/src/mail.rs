@@ -17,18 +17,21 @@ pub mod past;
 pub mod places;
 pub mod reader;
 mod recorded;
+pub mod relay;
 pub mod stamp;
 mod who;
 pub mod window;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 pub use jiff::tz::TimeZone as Zone;
 use model::order::Finding;
 use model::packet::{Baseline, Cursor};
 use model::{AccountEntry, AccountRef, Check, Checked, Hash, Kind, Moment, Signal, Span, Strength, Verdict};
 
+use crate::country::Countries;
 use crate::follow::{self, Follower, Start};
 use judge::Limits;
 use line::minute;
@@ -157,6 +160,11 @@ impl Watch {
                 self.tainted.retain(|(tainted, _)| *tainted != uid);
             }
         }
+    }
+
+    /// By which database the country of a server is told from now on; none: by none.
+    pub fn set_countries(&mut self, countries: Option<Arc<Countries>>) {
+        self.reader.countries = countries;
     }
 
     /// Takes a stored row of what is usual.

@@ -113,6 +113,13 @@ fn mail(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
     .collect();
     if !shares.is_empty() {
         lines.push(fact(pick(language, "届け先", "sent to"), shares.join(pick(language, "、", ", "))));
+        if let Some(date) = text(evidence, FactKey::CountriesOf).map(mask::foreign) {
+            lines.push(pick(
+                language,
+                format!("国の判定: {date}の一覧による"),
+                format!("countries by the list of {date}"),
+            ));
+        }
     }
     if let Some(script) = script(content, finding) {
         lines.push(fact(pick(language, "送ったファイル", "sent by"), script));
@@ -158,6 +165,7 @@ fn other(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
         (pick(language, "失敗", "failures"), count(FactKey::Failures)),
         (pick(language, "書き換え", "files changed"), count(FactKey::FilesChanged)),
         (pick(language, "接続元", "from"), from),
+        (pick(language, "国", "country"), foreign(FactKey::Country)),
         (pick(language, "行", "line"), foreign(FactKey::Line)),
     ];
     lines.extend(rows.into_iter().filter_map(|(label, value)| Some(fact(label, value?))));

@@ -361,11 +361,12 @@ fn refused_by_mistake(language: Language) -> LetterContent {
     content
 }
 
-/// One mailbox is held; the others and the forms go on.
+/// One mailbox is held; the others and the forms go on. Where its recipients are was told by a database.
 fn one_mailbox(language: Language) -> LetterContent {
     let mut content = refused(language);
     let scope = model::MailScope::Mailbox("info@blog.example.jp".parse().expect("a mail user"));
     content.restrictions = vec![limit(1, Measure::HoldMail { scope, queued: vec![] }, LiftWhen::Tasks(vec![2]))];
+    content.findings[0].evidence.text(FactKey::CountriesOf, "2026-06-01");
     content
 }
 

@@ -47,7 +47,7 @@ fn all_mistakes_are_said_at_once_with_line_key_and_what_is_right() {
         expect![[r#"
             h.toml:1: mode: unknown variant `enforced`, expected one of `observe`, `advise`, `enforce`
             h.toml:3: node.tenant_uids: "0-100" is not a range of tenant uids: write first-last with first at least 500, as in "20000-59999"
-            h.toml:4: node.cuntry: unknown field `cuntry`, expected one of `tenant_uids`, `host_addresses`, `country`, `time_zone`, `shared_uids`, `passwd`, `accounts_dir`
+            h.toml:4: node.cuntry: unknown field `cuntry`, expected one of `tenant_uids`, `host_addresses`, `country`, `country_database`, `time_zone`, `shared_uids`, `passwd`, `accounts_dir`
             h.toml:5: node.country: "Japan" is wrong here: write the two letters of the country, as in "jp"
             h.toml:6: node.host_addresses: not an IP address; write it as in "192.0.2.10" or "2001:db8::10"
             h.toml:8: limits.accounts_per_hour: -1 is out of bounds: write 0 to 1000

@@ -15,6 +15,7 @@ use model::{
     ProcessRef, Restriction, Seen, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
+use sense::country::CountryFile;
 use sense::inventory::{Fingerprint, Homes, Inventory, Sources, generations};
 use sense::load::{self, Mounts, Names, Patterns};
 use sense::mail::Watch;
@@ -23,7 +24,7 @@ use sense::reading::Understood;
 use sense::snapshot::{Places, snapshot};
 use sys::socket::Connection;
 
-use crate::cli::inspect::{settings, trust};
+use crate::cli::inspect::{country_file, settings, trust};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Answer, CommandError};
@@ -106,6 +107,7 @@ struct Senses<'a> {
     /// That the mail log is no longer understood.
     mail_fallen: Option<String>,
     records: Option<Records>,
+    countries: CountryFile,
     /// What of the records cannot be read.
     unread: Vec<String>,
     cursors: HashMap<String, Cursor>,
@@ -148,6 +150,7 @@ impl<'a> Senses<'a> {
             mail_understood: Understood::of_shared_log(),
             mail_fallen: None,
             records: None,
+            countries: country_file(config),
             unread: Vec::new(),
             cursors: HashMap::new(),
             baselines: Vec::new(),
@@ -165,6 +168,7 @@ impl<'a> Senses<'a> {
 
     fn serve(&mut self, orders: &Receiver<ToSense>) -> std::io::Result<()> {
         let early = self.learn_what_was_known(orders)?;
+        self.countries.look();
         self.refresh_inventory()?;
         self.begin_mail();
         early.into_iter().try_for_each(|order| self.take(order))?;
@@ -190,6 +194,7 @@ impl<'a> Senses<'a> {
             }
             if looked.elapsed() >= INVENTORY {
                 looked = Instant::now();
+                self.look_at_countries();
                 if !self.inventory.as_ref().is_some_and(|(_, files)| files.unchanged()) {
                     self.refresh_inventory()?;
                 }
@@ -222,6 +227,7 @@ impl<'a> Senses<'a> {
         match begun {
             Ok(mut watch) => {
                 watch.set_accounts(self.accounts.entries());
+                watch.set_countries(self.countries.countries());
                 self.baselines.iter().for_each(|b| watch.know(b));
                 self.mail = Some(watch);
             }
@@ -270,7 +276,9 @@ impl<'a> Senses<'a> {
         let same = self.accounts.entries() == fresh.accounts;
         self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
         if self.records.is_none() || !same {
-            self.records = Some(Records::new(self.config, self.accounts.shared(), &self.config.node.host_addresses));
+            let mut records = Records::new(self.config, self.accounts.shared(), &self.config.node.host_addresses);
+            records.set_countries(self.config, self.countries.countries());
+            self.records = Some(records);
         }
         self.groups = Patterns::default().names(self.accounts.entries());
         if let Ok(brief) = self.brief {
@@ -281,6 +289,19 @@ impl<'a> Senses<'a> {
         }
         self.inventory = Some((fresh.homes, fresh.fingerprint));
         Ok(())
+    }
+
+    /// Another database of countries is used from now on; what was judged by the one before stays.
+    fn look_at_countries(&mut self) {
+        if !self.countries.look() {
+            return;
+        }
+        if let Some(watch) = &mut self.mail {
+            watch.set_countries(self.countries.countries());
+        }
+        if let Some(records) = &mut self.records {
+            records.set_countries(self.config, self.countries.countries());
+        }
     }
 
     /// One account, its sites in as many packets as they need.
@@ -349,6 +370,7 @@ impl<'a> Senses<'a> {
         }
         self.blind = [table.blind_lines(), blind, self.unread.clone()].concat();
         self.blind.extend(self.mail_fallen.clone());
+        self.blind.extend(self.countries.blind());
         self.sweeps += 1;
         // Load is a matter of minutes: with 10,000 accounts each look costs as much as a sweep.
         if self.sweeps % LOAD_EVERY != 1 {

@@ -10,11 +10,13 @@
 //! | within an hour: a file fetched and put back larger by 16 bytes and more within 10 s, by the same address | `RewritingLogin` | three files by the same amount, whatever addresses | the same where this address moved other files a day before; five files by any amount |
 //! | a login by night that only lists, from a network that was never seen before, at most three times | `NewPlace` | never | FTP; ssh where others were seen and neither key nor provider is known |
 //! | panel: another country, an unknown device and no second factor | `NewPlace` | never | always |
+//! | with a database of countries: a password alone, from a country that is neither the node's nor one of the account's, which has three logins and more | `NewPlace` | never | FTP, ssh: at most three logins that only list; all: the third such country within a day; else a hint |
 //! | failures of 10 and more, five names and half of them nobody's; 20 names; or 20 failures within 5 s of one another; one name from 20 and more networks, 30 failures, a minute or less apart | `LoginGuessing` | never | as long as nobody got in from there |
 //!
 //! Not seen as anything: old passwords in a mail program (one name, half a minute apart), telephones that close idle
 //! connections or change addresses, connections that try no password, keys offered one after the other, networks from
-//! which several accounts are looked after, fetching alone, putting alone.
+//! which several accounts are looked after, fetching alone, putting alone; from abroad with a key, a known device or a
+//! second factor. A new country with normal use (a journey, a mobile carrier, a VPN) is a hint and no more.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -50,6 +52,8 @@ const SAME_MIN: usize = 3;
 const GROWN_MIN: usize = 5;
 /// Logins of a visit that is still a first look.
 const VISIT_MAX: u32 = 3;
+/// Logins after which an account has habits.
+pub(super) const HABIT_MIN: u32 = 3;
 /// Hours that are night: 00:00 to 05:59.
 const NIGHT: std::ops::Range<i8> = 0..6;
 
@@ -185,12 +189,12 @@ pub(super) fn rewrites(transfer: &Transfer) -> Option<Strength> {
     }
 }
 
-/// A visit of this credential that nobody knows yet, if there is one.
+/// A visit of this credential that nobody knows yet, if there is one, and what it says.
 pub(super) fn new_place<'a>(
     service: Service,
     credential: &'a Credential,
     settled: &dyn Fn(&Visit) -> bool,
-) -> Option<(Network, &'a Visit)> {
+) -> Option<(Network, &'a Visit, Strength)> {
     let others = |network: &Network, visit: &Visit| {
         let (network, first) = (*network, visit.first);
         let earlier = move |v: &&Visit| v.logins > 0 && v.first < first;
@@ -214,8 +218,18 @@ pub(super) fn new_place<'a>(
             _ => false,
         }
     };
-    // The latest, and by its network where two are equal, so that one log always says the same.
-    credential.visits.iter().filter(odd).max_by_key(|(network, v)| (v.first, **network)).map(|(n, v)| (*n, v))
+    let foreign = |visit: &Visit| {
+        let foreign = visit.foreign.as_ref().filter(|_| visit.logins > 0 && settled(visit))?;
+        let look = visit.logins <= VISIT_MAX && visit.moved == 0 && visit.listed > 0;
+        let bare = look && matches!(service, Service::Ftp | Service::Shell);
+        Some(if bare || foreign.many { Strength::Suspicious } else { Strength::Hint })
+    };
+    let said = |(network, visit): (&Network, &'a Visit)| {
+        let strength = if odd(&(network, visit)) { Some(Strength::Suspicious) } else { foreign(visit) };
+        Some((*network, visit, strength?))
+    };
+    // The latest of the strongest, and by its network where two are equal, so that one log always says the same.
+    credential.visits.iter().filter_map(said).max_by_key(|(network, v, strength)| (*strength, v.first, *network))
 }
 
 /// What was told of attacks: service, network or name as a number, how large.
@@ -301,17 +315,21 @@ pub(super) fn place_finding(
     names: &Bounded<u64, Vec<u8>>,
     login: &Login,
     visit: &Visit,
+    strength: Strength,
 ) -> Finding {
     let mut evidence = about(settings, names, login);
     evidence.text(FactKey::SourceAddress, login.source.to_string());
     if !visit.country.is_empty() {
         evidence.text(FactKey::Country, &visit.country);
+    } else if let Some(foreign) = &visit.foreign {
+        evidence.text(FactKey::Country, foreign.country.to_ascii_uppercase());
+        evidence.text(FactKey::CountriesOf, &foreign.of);
     }
     if !visit.method.is_empty() {
         evidence.text(FactKey::Method, &visit.method);
     }
     span(&mut evidence, visit.first, visit.last);
-    finding(settings, Kind::NewPlace, login, Strength::Suspicious, evidence, names)
+    finding(settings, Kind::NewPlace, login, strength, evidence, names)
 }
 
 /// The finding of files that are put back larger.

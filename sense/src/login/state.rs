@@ -16,6 +16,8 @@ pub(super) const ENTRIES_MAX: usize = 8_000;
 pub(super) const TRANSFERS_MAX: usize = 2_000;
 /// Names, addresses and networks that one entry remembers.
 pub(super) const FEW: usize = 64;
+/// Countries of one account that are told apart.
+pub(super) const COUNTRIES_MAX: usize = 32;
 
 /// A network: 24 bits of IPv4, 64 of IPv6 (what one customer gets, RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +170,50 @@ pub(super) struct Visit {
     /// With a second factor.
     pub second: bool,
     pub country: Vec<u8>,
+    /// Another country than the node's and all of the account's before, by the database.
+    pub foreign: Option<Foreign>,
     pub address: Option<IpAddr>,
+}
+
+/// A country that is new for an account.
+#[derive(Clone)]
+pub(super) struct Foreign {
+    /// Two small letters.
+    pub country: [u8; 2],
+    /// The third one within a day.
+    pub many: bool,
+    /// The database's date.
+    pub of: String,
+}
+
+/// From which countries an account logs in.
+#[derive(Default)]
+pub(super) struct Abroad {
+    /// All but the node's, at most [`COUNTRIES_MAX`]; later ones are not told apart any more.
+    pub seen: Vec<[u8; 2]>,
+    /// Logins whose country is known, the node's included.
+    pub logins: u32,
+    /// When the last new countries came, at most two.
+    pub fresh: Vec<Moment>,
+}
+
+impl Abroad {
+    /// A login from a country that is not the node's (`None`: from the node's); whether it is new, and whether it is
+    /// the third new one within a day. An account with fewer logins than `known` has no habit yet.
+    pub fn login(&mut self, country: Option<[u8; 2]>, known: u32, at: Moment) -> Option<bool> {
+        let before = self.logins;
+        self.logins = self.logins.saturating_add(1);
+        let country = country.filter(|country| !self.seen.contains(country) && self.seen.len() < COUNTRIES_MAX)?;
+        self.seen.push(country);
+        if before < known {
+            return None;
+        }
+        self.fresh.retain(|then| at - *then <= Span::days(1));
+        let many = self.fresh.len() >= 2;
+        self.fresh.push(at);
+        self.fresh.drain(..self.fresh.len().saturating_sub(2));
+        Some(many)
+    }
 }
 
 /// A credential after many failures that was right in the end.

@@ -6,6 +6,8 @@ use model::{AccountRef, Evidence, FactKey, Kind, Login as Blocked, Site, Strengt
 
 use super::*;
 
+mod country;
+
 const ZONE: &str = "Asia/Tokyo";
 
 fn entry(name: &str, uid: u32) -> AccountEntry {

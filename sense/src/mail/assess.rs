@@ -11,6 +11,8 @@
 //! An account has at most one finding of a kind for its sendmail mail; of the folders that say the same the
 //! strongest is named, because it is smaller than the account.
 
+use std::collections::BTreeSet;
+
 use model::order::Finding;
 use model::{Evidence, FactKey, Hash, Kind, MailRate, Moment, Signal, Strength, Target};
 
@@ -193,6 +195,14 @@ impl Watch {
         evidence.text(FactKey::Mailbox, name);
         let networks = &facts.networks.all;
         evidence.text(FactKey::Networks, networks[..networks.len().min(NETWORKS_MAX)].join(" "));
+        if let Some(countries) = &self.reader.countries {
+            let country = |network: &String| countries.lookup(network.split('/').next()?.parse().ok()?);
+            let different: BTreeSet<_> = networks.iter().filter_map(country).collect();
+            if !different.is_empty() {
+                evidence.number(FactKey::Countries, different.len() as i64);
+                self.countries_of(&mut evidence);
+            }
+        }
         counted(&mut evidence, &facts);
         evidence
             .number(FactKey::Senders, facts.senders.into())
@@ -229,6 +239,9 @@ impl Watch {
             (FactKey::MailsPerHour, facts.sums.messages),
         ] {
             evidence.number(key, i64::from(number));
+            if key == FactKey::UnknownPercent && facts.sums.by_server > 0 {
+                self.countries_of(&mut evidence);
+            }
         }
         if let Some(usual) = self.past.usual(&known.entry.account.name, self.hour_of_day(facts.to)) {
             evidence.number(FactKey::Baseline, usual.mean.round() as i64);
@@ -236,6 +249,12 @@ impl Watch {
         evidence.text(FactKey::From, since.to_string()).text(FactKey::To, facts.to.to_string());
         evidence.text(FactKey::AttributedBy, if told.folder().is_some() { "script" } else { "uid" });
         evidence
+    }
+
+    fn countries_of(&self, evidence: &mut Evidence) {
+        if let Some(countries) = &self.reader.countries {
+            evidence.text(FactKey::CountriesOf, countries.date());
+        }
     }
 
     fn finding(&self, known: &Known, seen: Seen, evidence: Evidence, now: Moment) -> Finding {

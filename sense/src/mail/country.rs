@@ -1,17 +1,41 @@
-//! In which country a recipient probably is, by the end of his domain: inside, abroad, or unknown.
+//! In which country a recipient probably is: inside, abroad, or unknown.
 //!
-//! Only the name is looked at, no network. Whatever does not say a country is unknown and is reported as
-//! unknown: big webmail and `.com` are never "abroad", because a wrong "abroad" accuses an innocent owner.
+//! | the domain | country |
+//! |---|---|
+//! | ends in a country's name | that one |
+//! | big webmail, under whatever ending | unknown |
+//! | says none (`.com`, endings that are used for their sound) | that of the server which took the mail, if it says one ([`super::relay`]), else unknown |
+//!
+//! No network is asked. What is unknown is reported as unknown, never as abroad, because a wrong "abroad" accuses an
+//! innocent owner.
 
 /// Where a recipient is, seen from the node's country.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The country of the node.
     Domestic,
-    /// The name says another country.
+    /// In another one.
     Abroad,
-    /// The name says none.
+    /// Nobody can tell.
     Unknown,
+}
+
+impl Place {
+    /// A country seen from the node's.
+    pub fn of(country: [u8; 2], node: [u8; 2]) -> Place {
+        if country == node { Place::Domestic } else { Place::Abroad }
+    }
+}
+
+/// What a domain says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A country, small letters.
+    Country([u8; 2]),
+    /// A webmail house with readers everywhere: neither its name nor its servers tell.
+    House,
+    /// Nothing; its server may tell.
+    Nothing,
 }
 
 /// Country endings that people all over the world use for their sound, not for the country.
@@ -34,11 +58,17 @@ const WEBMAIL: &[&[u8]] = &[
     b"outlook",
     b"proton",
     b"protonmail",
+    b"rocketmail",
+    b"tuta",
+    b"tutanota",
     b"yahoo",
     b"yandex",
     b"ymail",
     b"zoho",
 ];
+
+/// Such houses whose name alone says nothing (`mail.ru` is read in Russia).
+const WHOLE: &[&[u8]] = &[b"fastmail.com", b"hey.com", b"mac.com", b"mail.com", b"me.com", b"pm.me"];
 
 /// Such names that are a carrier of one country after all: its people use it.
 const CARRIERS: &[(&[u8], &[u8; 2])] = &[(b"yahoo.co.jp", b"jp"), (b"yandex.ru", b"ru")];
@@ -59,42 +89,46 @@ const OTHER_SCRIPTS: &[(&[u8], &[u8; 2])] = &[
     (b"xn--node", b"ge"),
 ];
 
-/// The place of a lower-case domain, seen from the two-letter country of the node (lower case). Without a
-/// country of the node everything is unknown.
-pub fn place(domain: &[u8], node: Option<[u8; 2]>) -> Place {
-    let Some(node) = node else { return Place::Unknown };
-    match country(domain) {
-        None => Place::Unknown,
-        Some(country) if country == node => Place::Domestic,
-        Some(_) => Place::Abroad,
+/// What a lower-case domain says.
+pub fn said(domain: &[u8]) -> Said {
+    let mut labels = domain.rsplit(|b| *b == b'.');
+    let (last, second) = (labels.next().unwrap_or_default(), labels.next());
+    let Some(second) = second else { return Said::Nothing };
+    if let Some((_, country)) = CARRIERS.iter().find(|(name, _)| *name == domain) {
+        return Said::Country(**country);
+    }
+    // hotmail.fr, yahoo.co.uk, outlook.com.br: the house's name stands before the ending.
+    let house = match last.len() == 2 && matches!(second, b"co" | b"com" | b"ne" | b"net") {
+        true => labels.next(),
+        false => Some(second),
+    };
+    if house.is_some_and(|h| WEBMAIL.contains(&h)) || WHOLE.contains(&domain) {
+        return Said::House;
+    }
+    let other = || OTHER_SCRIPTS.iter().find(|(name, _)| *name == last).map(|(_, country)| **country);
+    let ending: Option<[u8; 2]> = last.try_into().ok().filter(|two: &[u8; 2]| two.iter().all(u8::is_ascii_lowercase));
+    match ending.or_else(other) {
+        Some(ending) if SOUND.contains(&&ending) => Said::Nothing,
+        Some(ending) => Said::Country(normal(ending)),
+        None => Said::Nothing,
     }
 }
 
-fn country(domain: &[u8]) -> Option<[u8; 2]> {
-    let mut labels = domain.rsplit(|b| *b == b'.');
-    let last = labels.next()?;
-    let second = labels.next()?;
-    let ending: [u8; 2] = match last.try_into() {
-        Ok(two) => two,
-        Err(_) => return OTHER_SCRIPTS.iter().find(|(name, _)| *name == last).map(|(_, country)| **country),
-    };
-    if !ending.iter().all(u8::is_ascii_lowercase) || SOUND.contains(&&ending) {
-        return None;
-    }
-    if let Some((_, country)) = CARRIERS.iter().find(|(name, _)| *name == domain) {
-        return Some(**country);
-    }
-    // hotmail.fr, yahoo.co.uk, outlook.com.br: the house's name stands before the ending.
-    let house = if matches!(second, b"co" | b"com" | b"ne" | b"net") { labels.next() } else { Some(second) };
-    if house.is_some_and(|h| WEBMAIL.contains(&h)) {
-        return None;
-    }
-    Some(if &ending == b"uk" { *b"gb" } else { ending })
+/// The ccTLD of Britain is not its ISO code.
+pub fn normal(country: [u8; 2]) -> [u8; 2] {
+    if &country == b"uk" { *b"gb" } else { country }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn place(domain: &[u8], node: [u8; 2]) -> Place {
+        match said(domain) {
+            Said::Country(country) => Place::of(country, node),
+            Said::House | Said::Nothing => Place::Unknown,
+        }
+    }
 
     #[test]
     fn only_a_name_that_says_another_country_is_abroad() {
@@ -102,6 +136,7 @@ mod tests {
             ("example.ru", Place::Abroad),
             ("mx4.example.ru", Place::Abroad),
             ("example.co.uk", Place::Abroad),
+            ("example.me.uk", Place::Abroad),
             ("xn--e1afmkfd.xn--p1ai", Place::Abroad),
             ("mail.ru", Place::Abroad),
             ("example.jp", Place::Domestic),
@@ -121,14 +156,25 @@ mod tests {
             ("", Place::Unknown),
         ];
         for (domain, expected) in table {
-            assert_eq!(place(domain.as_bytes(), Some(*b"jp")), expected, "{domain}");
+            assert_eq!(place(domain.as_bytes(), *b"jp"), expected, "{domain}");
         }
     }
 
     #[test]
     fn the_same_name_is_domestic_elsewhere() {
-        assert_eq!(place(b"example.co.uk", Some(*b"gb")), Place::Domestic);
-        assert_eq!(place(b"example.jp", Some(*b"de")), Place::Abroad);
-        assert_eq!(place(b"example.ru", None), Place::Unknown);
+        assert_eq!(place(b"example.co.uk", normal(*b"uk")), Place::Domestic);
+        assert_eq!(place(b"example.jp", *b"de"), Place::Abroad);
+    }
+
+    #[test]
+    fn servers_of_webmail_are_never_asked_and_those_of_other_names_are() {
+        let houses = ["gmail.com", "me.com", "proton.me", "pm.me", "mail.com", "gmx.net", "hotmail.fr", "yahoo.com.br"];
+        for house in houses {
+            assert_eq!(said(house.as_bytes()), Said::House, "{house}");
+        }
+        for open in ["example.com", "startup.io", "gmail.example.com", "mail.example.org", "example.museum", "", "com"]
+        {
+            assert_eq!(said(open.as_bytes()), Said::Nothing, "{open}");
+        }
     }
 }

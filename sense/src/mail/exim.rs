@@ -18,6 +18,7 @@
 //! a log is [`super::Trust::Forgeable`]; sender, subject and arguments are escaped.
 
 use super::line::{Id, Line, Parsed, Status, Why, address, closing_quote, contains, find, number, why};
+use super::relay::Via;
 
 /// Takes apart what follows Exim's stamp: `[PID] ID FLAG …` or `cwd=…`.
 pub fn parse(line: &[u8]) -> Parsed<'_> {
@@ -202,7 +203,7 @@ fn delivery(id: Id, text: &[u8], status: Status) -> Option<Line<'_>> {
         return None;
     }
     let why = if status == Status::Sent { Why::Other } else { why(reason(rest)) };
-    Some(Line::Delivery { id, to, status, why })
+    Some(Line::Delivery { id, to, status, why, via: Via::Exim(rest) })
 }
 
 /// What follows the fields.

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use model::{Moment, QueueId};
 
+use super::relay::Via;
+
 /// What happened to one recipient in one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -113,6 +115,8 @@ pub enum Line<'a> {
         status: Status,
         /// Why, if it did not go out.
         why: Why,
+        /// Who was asked to take it.
+        via: Via<'a>,
     },
     /// Put into the hold queue.
     Held(Id),
@@ -379,9 +383,8 @@ fn delivery(id: Id, text: &[u8]) -> Option<Line<'_>> {
     if let Some(orig) = rest.strip_prefix(b"orig_to=<") {
         rest = bracketed(orig)?.1;
     }
-    if !rest.starts_with(b"relay=") {
-        return None;
-    }
+    let relay = rest.strip_prefix(b"relay=")?;
+    let via = Via::Postfix(&relay[..relay.iter().position(|b| *b == b',')?]);
     let mut dsn = false;
     loop {
         if let Some(status) = rest.strip_prefix(b"status=") {
@@ -397,7 +400,7 @@ fn delivery(id: Id, text: &[u8]) -> Option<Line<'_>> {
             let whole = reply.ends_with(b")") || text.len() > 1800;
             let second = contains(reply, b">, relay=") && contains(reply, b", status=");
             let why = if status_word == Status::Sent { Why::Other } else { why(reply) };
-            return (dsn && whole && !second).then_some(Line::Delivery { id, to, status: status_word, why });
+            return (dsn && whole && !second).then_some(Line::Delivery { id, to, status: status_word, why, via });
         }
         let end = rest.iter().position(|b| *b == b',')?;
         let key = rest[..end].iter().position(|b| *b == b'=')?;

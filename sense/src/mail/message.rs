@@ -6,6 +6,9 @@ use super::reader::Key;
 const RECIPIENTS_MAX: usize = 256;
 /// Set in the hash of a recipient of which an attempt was seen.
 const TRIED: u64 = 1 << 63;
+/// Set when the server that took it was named.
+const TAKEN: u64 = 1 << 62;
+const MARKS: u64 = TRIED | TAKEN;
 
 /// A message in the queue.
 #[derive(Clone, Debug)]
@@ -49,9 +52,9 @@ impl Message {
         }
         self.seen += 1;
         if self.seen == 1 {
-            self.first = hash & !TRIED;
+            self.first = hash & !MARKS;
         } else if self.others.len() < RECIPIENTS_MAX {
-            self.others.push(hash & !TRIED);
+            self.others.push(hash & !MARKS);
         }
         true
     }
@@ -65,14 +68,24 @@ impl Message {
         })
     }
 
+    /// The server that was asked to take it is known; true for the first one. Of a recipient that is not kept only the
+    /// attempt that named it counts (`new`).
+    pub fn taken(&mut self, hash: u64, new: bool) -> bool {
+        self.place(hash).map_or(new, |place| {
+            let first = *place & TAKEN == 0;
+            *place |= TAKEN;
+            first
+        })
+    }
+
     /// The hashes that are known.
     pub fn hashes(&self) -> impl Iterator<Item = u64> {
         let first = (self.seen > 0).then_some(self.first);
-        first.into_iter().chain(self.others.iter().copied()).map(|hash| hash & !TRIED)
+        first.into_iter().chain(self.others.iter().copied()).map(|hash| hash & !MARKS)
     }
 
     fn place(&mut self, hash: u64) -> Option<&mut u64> {
-        let same = |known: u64| known & !TRIED == hash & !TRIED;
+        let same = |known: u64| known & !MARKS == hash & !MARKS;
         if self.seen > 0 && same(self.first) {
             return Some(&mut self.first);
         }

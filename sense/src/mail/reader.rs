@@ -7,19 +7,22 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use model::{MailUser, Moment};
 
 use super::answers::{Answers, pair_key};
-use super::country::{self, Place};
+use super::country::{self, Place, Said};
 use super::exim;
 use super::folders::Folders;
 use super::line::{Id, Line, Parsed, Status, Why, closing_quote, minute, parse};
 use super::message::{Message, hash};
+use super::relay::{By, Via};
 use super::stamp::Stamps;
 use super::who::Who;
 use super::window::{Part, Window};
+use crate::country::Countries;
 
 /// Messages remembered while they are in the queue. Two generations of half as many: the older one is dropped
 /// when the younger is full, so that no more are kept and those in use stay.
@@ -74,6 +77,7 @@ impl Key {
 pub struct Reader {
     key: [u8; 32],
     country: Option<[u8; 2]>,
+    pub(super) countries: Option<Arc<Countries>>,
     zone: TimeZone,
     pub(super) stamps: Stamps,
     who: Who,
@@ -97,7 +101,8 @@ impl Reader {
     pub fn new(key: [u8; 32], country: Option<[u8; 2]>, zone: TimeZone) -> Reader {
         Reader {
             key,
-            country: country.map(|c| c.map(|b| b.to_ascii_lowercase())),
+            country: country.map(|c| country::normal(c.map(|b| b.to_ascii_lowercase()))),
+            countries: None,
             stamps: Stamps::new(zone.clone()),
             zone,
             who: Who::default(),
@@ -257,7 +262,7 @@ impl Reader {
                     window.recipients(message.minute, more);
                 });
             }
-            Line::Delivery { id, to, status, why } => self.delivery(id, to, status, why),
+            Line::Delivery { id, to, status, why, via } => self.delivery(id, to, (status, why, via)),
             Line::Held(id) => self.with(id, |message, window| {
                 if !std::mem::replace(&mut message.held, true) {
                     window.change(message.minute, |sums| sums.held += 1);
@@ -388,26 +393,44 @@ impl Reader {
         self.recipient(id, to, None);
     }
 
-    fn delivery(&mut self, id: Id, to: &[u8], status: Status, why: Why) {
+    fn delivery(&mut self, id: Id, to: &[u8], outcome: (Status, Why, Via<'_>)) {
         if !self.answers.is_idle() && self.inbound_delivery(id, to) {
             return;
         }
-        self.recipient(id, to, Some((status, why)));
+        self.recipient(id, to, Some(outcome));
     }
 
     /// A recipient that was named, or tried with this outcome.
-    fn recipient(&mut self, id: Id, to: &[u8], outcome: Option<(Status, Why)>) {
-        let Reader { young, old, windows, key, country, answers, .. } = self;
+    fn recipient(&mut self, id: Id, to: &[u8], outcome: Option<(Status, Why, Via<'_>)>) {
+        let Reader { young, old, windows, key, country, countries, answers, .. } = self;
         let Some(message) = young.get_mut(&id).or_else(|| old.get_mut(&id)) else { return };
         let hash = hash(key, to);
         let new = message.name(hash);
         let first_try = outcome.is_some() && message.tried(hash);
         let more = new && message.seen > message.recipients;
         message.recipients += u32::from(more);
-        let place = match new && country.is_some() {
-            true => country::place(domain_of(to, &mut [0; 253]).as_bytes(), *country),
-            false => Place::Unknown,
-        };
+        let mut by = None;
+        let mut place = Place::Unknown;
+        if let Some(node) = *country
+            && (new || countries.is_some())
+        {
+            let mut room = [0; 253];
+            let domain = domain_of(to, &mut room).as_bytes();
+            let said = country::said(domain);
+            if let Said::Country(country) = said {
+                place = Place::of(country, node);
+            }
+            if let (Some(countries), Some((.., via))) = (&countries, outcome)
+                && let Some(server) = via.server()
+                && message.taken(hash, new)
+            {
+                let keyed = |bytes: &[u8]| super::message::hash(key, bytes);
+                let asked = said == Said::Nothing && !matches!(domain, b"" | b"?") && !server.is_house();
+                let found = asked.then(|| countries.lookup(server.address)).flatten();
+                let abroad = found.map(|country| Place::of(country, node) == Place::Abroad);
+                by = Some(By { taker: server.taker(keyed), domain: keyed(domain), abroad });
+            }
+        }
         let pair = pair_key(message.sender, hash);
         for at in [Some(message.key), message.folder].into_iter().flatten() {
             let Some(window) = windows.get_mut(&at) else { continue };
@@ -422,7 +445,10 @@ impl Reader {
             if more {
                 window.recipients(message.minute, 1);
             }
-            let Some((status, why)) = outcome else { continue };
+            if let Some(by) = by {
+                window.took(message.minute, by);
+            }
+            let Some((status, why, _)) = outcome else { continue };
             if status == Status::Bounced {
                 window.pairs.bounced(pair);
             }

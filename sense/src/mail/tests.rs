@@ -4,6 +4,7 @@ use model::{FactKey, FactValue, Target};
 
 use super::*;
 
+mod country;
 mod exim;
 mod formats;
 mod mailbox;

@@ -11,6 +11,7 @@ use super::country::Place;
 use super::line::minute;
 use super::pairs::{Pair, Pairs};
 use super::places::{Networks, Places};
+use super::relay::{By, Takers};
 
 /// Minutes kept one by one: the judged hour and what a slow clock or a late line needs.
 const MINUTES: u32 = 75;
@@ -44,6 +45,8 @@ pub struct Counters {
     pub domestic: u32,
     /// See `abroad`.
     pub unknown: u32,
+    /// Of those abroad and domestic: told by the server that took the mail.
+    pub by_server: u32,
     /// Messages in the hold queue.
     pub held: u32,
     /// Messages between 0 and 6 o'clock in the node's zone.
@@ -62,8 +65,19 @@ impl Counters {
         self.abroad += other.abroad;
         self.domestic += other.domestic;
         self.unknown += other.unknown;
+        self.by_server += other.by_server;
         self.held += other.held;
         self.night += other.night;
+    }
+
+    /// So many of the unknown ones are abroad and domestic.
+    fn tell(&mut self, [abroad, domestic]: [u32; 2]) {
+        let abroad = abroad.min(self.unknown);
+        let domestic = domestic.min(self.unknown - abroad);
+        self.unknown -= abroad + domestic;
+        self.abroad += abroad;
+        self.domestic += domestic;
+        self.by_server += abroad + domestic;
     }
 
     /// Recipients that were named, when handed over (Exim) or in an attempt; one that was put off and delivered later
@@ -168,6 +182,8 @@ pub struct Window {
     pub(super) part: Part,
     pub(super) pairs: Pairs,
     pub(super) places: Places,
+    /// Without a database of countries there is none.
+    takers: Option<Box<Takers>>,
     /// The newest sender, its hash and its text: one pair may have to be named.
     pub(super) sender: (u64, Vec<u8>),
     minutes: VecDeque<Minute>,
@@ -241,6 +257,14 @@ impl Window {
                 let level = self.level;
                 self.recent.retain(|(_, hash)| (hash >> 32).trailing_zeros() >= level);
             }
+        }
+    }
+
+    /// A recipient of a message of this minute, who was booked already, was handed to a server.
+    pub fn took(&mut self, minute: u32, by: By) {
+        for settled in self.takers.get_or_insert_default().took(minute, by) {
+            let told = if settled.abroad { [settled.count, 0] } else { [0, settled.count] };
+            self.change(settled.minute, |sums| sums.tell(told));
         }
     }
 
@@ -319,6 +343,9 @@ impl Window {
         let (first, last) = (minutes.first()?, minutes.last()?);
         let mut sums = Counters::default();
         minutes.iter().for_each(|m| sums.add(&m.sums));
+        if let Some(takers) = &self.takers {
+            sums.tell(takers.said(inside));
+        }
         let (peak, at) = busiest(&minutes);
         let in_stretch = |n: &VecDeque<(u32, u32)>| n.iter().filter(|(m, _)| inside(*m)).map(|(_, c)| c).sum::<u32>();
         let domains = self.domains.iter().map(|d| (d.name.clone(), in_stretch(&d.minutes))).filter(|d| d.1 > 0);
@@ -385,6 +412,9 @@ impl Window {
             self.recent.pop_front();
         }
         self.places.forget(old);
+        if let Some(takers) = &mut self.takers {
+            takers.forget(old);
+        }
         forget_names(&mut self.senders, old);
         forget_names(&mut self.domains, old);
         forget_names(&mut self.scripts, old);

@@ -12,7 +12,7 @@ use sense::mail::Watch;
 use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 
-use super::{InspectArgs, Seen, settings, trust};
+use super::{InspectArgs, Seen, country_file, settings, trust};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -48,6 +48,10 @@ pub fn look(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
     let log = config.mail.log.0.to_string_lossy().into_owned();
     let mut watch = Watch::follow(&log, None, settings(config, trust(config))?, now)?;
     watch.set_accounts(&inventory.accounts);
+    let mut countries = country_file(config);
+    countries.look();
+    seen.reading.blind.extend(countries.blind());
+    watch.set_countries(countries.countries());
     match config.mail.log.0.exists() {
         true => {
             while !watch.poll(now, 16 << 20).map_err(|e| CommandError::failure(format!("{log}: {e}")))? {}
@@ -59,6 +63,7 @@ pub fn look(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
     bar.inc(1);
     bar.set_message("crontabs, logins, requests");
     let mut records = Records::new(config, accounts.shared(), &inventory.node.host_addresses);
+    records.set_countries(config, countries.countries());
     seen.reading.join(records.poll(now));
     seen.reading.blind.extend(inventory.unclear.iter().take(5).map(|u| format!("{}: {}", u.subject, u.why)));
     bar.finish_and_clear();

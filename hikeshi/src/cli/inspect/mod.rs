@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use engine::{Choice, Incident, choose};
 use model::order::Finding;
 use model::{AccountEntry, AccountName, Kind, Language, Mode, Moment, Number, Strength, Trouble};
+use sense::country::CountryFile;
 use sense::inventory::Inventory;
 use sense::mail::judge::Limits;
 use sense::mail::{Settings, Trust, Zone};
@@ -109,9 +110,18 @@ impl InspectArgs {
 pub fn settings(config: &Config, trust: Trust) -> Result<Settings, CommandError> {
     let mut key = [0u8; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let country = config.node.country.0.as_bytes();
     let limits = Limits { hard_per_hour: u32::try_from(config.mail.hard_mails_per_hour.0).ok(), ..Limits::default() };
-    Ok(Settings { key, country: country.try_into().ok(), zone: zone(), trust, limits })
+    Ok(Settings { key, country: country(config), zone: zone(), trust, limits })
+}
+
+/// Two letters of the node's country.
+pub fn country(config: &Config) -> Option<[u8; 2]> {
+    config.node.country.0.as_bytes().try_into().ok()
+}
+
+/// The database of countries, not read yet.
+pub fn country_file(config: &Config) -> CountryFile {
+    CountryFile::new(config.node.country_database.as_ref().map(|path| path.0.clone()))
 }
 
 /// What the reader of login logs is told.

@@ -12,7 +12,7 @@ use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 use sense::web;
 
-use super::{InspectArgs, Seen, login_settings, settings};
+use super::{InspectArgs, Seen, country, country_file, login_settings, settings};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
@@ -40,19 +40,26 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
             ..Reading::default()
         });
     }
+    let mut countries = country_file(config);
+    if !args.mail_log.is_empty() || !args.login_log.is_empty() {
+        countries.look();
+        seen.reading.blind.extend(countries.blind());
+    }
     for path in &args.mail_log {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
         let now = args.at.unwrap_or_else(system_now);
         let mut watch = Watch::new(settings(config, Trust::Guarded)?, now);
         watch.set_accounts(&inventory.accounts);
+        watch.set_countries(countries.countries());
         seen.reading.join(watch.inspect(open(path)?, now).map_err(failed)?);
     }
     for path in &args.login_log {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
         let settings = login_settings(&inventory, Trust::Guarded);
         let now = args.at.unwrap_or_else(system_now);
-        let (reading, _) = sense::login::inspect(open(path)?, settings, now).map_err(failed)?;
-        seen.reading.join(reading);
+        let mut watch = sense::login::Watch::new(settings);
+        watch.set_countries(countries.countries(), country(config));
+        seen.reading.join(watch.inspect(open(path)?, now).map_err(failed)?);
     }
     for path in &args.crontab {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));

@@ -22,10 +22,11 @@ fn hand_in(log: &mut Log, at: i64, login: &str, client: &str, to: &[(&str, &str)
 
 const SPAM: &str = "550 5.7.1 rejected as spam";
 const UNKNOWN: &str = "550 5.1.1 user unknown";
-const FAR: [&str; 6] = ["203.0.113.7", "198.51.100.14", "192.0.2.77", "2001:db8:aa::7", "100.64.3.9", "2001:db9::1"];
+pub const FAR: [&str; 6] =
+    ["203.0.113.7", "198.51.100.14", "192.0.2.77", "2001:db8:aa::7", "100.64.3.9", "2001:db9::1"];
 const INFO: &str = "info@fuji.example.jp";
 
-fn burst(log: &mut Log, every: i64, count: i64, clients: &[&str], outcomes: &[&str]) {
+pub fn burst(log: &mut Log, every: i64, count: i64, clients: &[&str], outcomes: &[&str]) {
     for i in 0..count {
         let to = format!("r{i}@example.org");
         let outcome = outcomes[i as usize % outcomes.len()];
