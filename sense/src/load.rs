@@ -5,7 +5,12 @@
 //! group, and ended children are seen by the group only.
 
 mod cgroup;
+mod deep;
+pub mod fpm;
+mod usual;
+mod verdict;
 mod watch;
 
-pub use cgroup::{Layout, Mounts, Names, Patterns, Use};
-pub use watch::{Look, Watch, pressure};
+pub use cgroup::{Details, Layout, Mounts, Names, Patterns, Use};
+pub use deep::{Deep, Held, Node};
+pub use watch::{Look, Room, Watch, pressure};
