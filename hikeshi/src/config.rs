@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use model::evidence::printable;
 use model::{Language, Mode, Network, Span};
 use sense::inventory::accounts::{MailAddress, ZoneName};
-use sense::load::fpm::format::{DEFAULT, Format};
 use sense::inventory::{ApacheSource, NginxSource, Sources, UidRange};
+use sense::load::fpm::format::{DEFAULT, Format};
 use serde::{Deserialize, Serialize};
 
 mod values;
@@ -158,7 +158,8 @@ pub struct FpmFormat(pub Format, String);
 impl TryFrom<String> for FpmFormat {
     type Error = String;
     fn try_from(text: String) -> Result<FpmFormat, String> {
-        let wrong = || format!("web.fpm_access_format: {text:?} has a code that php-fpm does not know; copy access.format");
+        let wrong =
+            || format!("web.fpm_access_format: {text:?} has a code that php-fpm does not know; copy access.format");
         Ok(FpmFormat(Format::new(&text).ok_or_else(wrong)?, text))
     }
 }

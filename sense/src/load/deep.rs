@@ -60,9 +60,8 @@ impl Deep for Node<'_> {
         let mut pages = statm.split(' ').map(|n| n.parse::<u64>().ok());
         let (_, resident, shared) = (pages.next(), pages.next()??, pages.next()??);
         let io = std::fs::read_to_string(folder.join("io")).unwrap_or_default();
-        let counted = |key: &str| {
-            io.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()).unwrap_or(0)
-        };
+        let counted =
+            |key: &str| io.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok()).unwrap_or(0);
         Some(Held {
             memory_bytes: resident.saturating_sub(shared).saturating_mul(PAGE),
             io_bytes: counted("read_bytes:").saturating_add(counted("write_bytes:")),
@@ -73,8 +72,8 @@ impl Deep for Node<'_> {
 /// What an account uses beside CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Beside {
-    /// Memory, MiB.
-    pub memory: f64,
+    /// Memory, MiB; none where neither a group nor a process said it.
+    pub memory: Option<f64>,
     /// IO since the last observation, bytes; none at the first one.
     pub io_bytes: Option<u64>,
     /// Processes, or tasks where groups say them.
@@ -119,7 +118,7 @@ impl Before {
             let one = found.entry(account.name.clone()).or_default();
             one.tasks += 1;
             let Some(held) = deep.process(process.pid) else { continue };
-            one.memory += held.memory_bytes as f64 / MIB;
+            *one.memory.get_or_insert(0.0) += held.memory_bytes as f64 / MIB;
             let key = (process.pid, process.start_ticks);
             if let Some(before) = self.processes.get(&key) {
                 *one.io_bytes.get_or_insert(0) += held.io_bytes.saturating_sub(*before);
@@ -129,7 +128,8 @@ impl Before {
         for used in uses.iter().filter(|used| chosen.contains(&used.account)) {
             let details = deep.group(used);
             let one = found.entry(used.account.clone()).or_default();
-            one.memory = one.memory.max(details.memory_bytes.unwrap_or(0) as f64 / MIB);
+            let memory = details.memory_bytes.map(|bytes| bytes as f64 / MIB);
+            one.memory = one.memory.into_iter().chain(memory).reduce(f64::max);
             one.tasks = one.tasks.max(details.tasks.unwrap_or(0));
             (one.memory_pressure, one.io_pressure) = (details.memory_pressure, details.io_pressure);
             let Some(io) = details.io_bytes else { continue };

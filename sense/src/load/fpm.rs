@@ -147,6 +147,8 @@ impl Log {
             self.frame(file);
         } else if line.is_empty() {
             self.close();
+        } else if !self.format.has_times() {
+            // A log of visits; a line of another kind cannot be told from it, nor does it matter.
         } else if let Some(request) = self.format.read(line) {
             let seconds = request.seconds.unwrap_or(0.0);
             if seconds >= SLOW_SECONDS && self.own(request.file) {
@@ -254,7 +256,17 @@ impl Log {
                 let path = path.to_vec();
                 let (requests, by_door, scheduled) = (0, 0, 0);
                 let pids = Vec::new();
-                self.slow.push(Slow { path, is_part, requests, by_door, scheduled, seconds: 0.0, pids, is_bad, last: at });
+                self.slow.push(Slow {
+                    path,
+                    is_part,
+                    requests,
+                    by_door,
+                    scheduled,
+                    seconds: 0.0,
+                    pids,
+                    is_bad,
+                    last: at,
+                });
                 self.slow.len() - 1
             }
         };

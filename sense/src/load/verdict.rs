@@ -195,7 +195,8 @@ fn weigh<'a>(
     (since, explained): (Moment, &[(u32, u64)]),
 ) -> Weighed<'a> {
     let top = slow.first();
-    let say = |kind, grounds: &[&'static str]| Weighed { kind, grounds: grounds.to_vec(), slow: top, workers: Vec::new() };
+    let say =
+        |kind, grounds: &[&'static str]| Weighed { kind, grounds: grounds.to_vec(), slow: top, workers: Vec::new() };
     let foreign = used.share(used.foreign);
     if foreign >= FOREIGN_MOST {
         return say(Kind::LoadAboveBaseline, &["foreign_program"]);
@@ -277,10 +278,7 @@ fn evidence(
     }
     if let Some(beside) = scale.beside {
         let room = look.room;
-        let rows = [
-            (FactKey::MemoryMib, Some(beside.memory), known.memory),
-            (FactKey::IoMibPerSecond, scale.io, known.io),
-        ];
+        let rows = [(FactKey::MemoryMib, beside.memory, known.memory), (FactKey::IoMibPerSecond, scale.io, known.io)];
         let waits = [
             (FactKey::MemoryPressurePercent, beside.memory_pressure.or(room.memory_pressure)),
             (FactKey::IoPressurePercent, beside.io_pressure.or(room.io_pressure)),

@@ -272,7 +272,7 @@ impl Watch {
         usual.cpu.learn(scale.percent);
         let learnt = [
             (requests, &mut usual.requests),
-            (scale.beside.map(|beside| beside.memory), &mut usual.memory),
+            (scale.beside.and_then(|beside| beside.memory), &mut usual.memory),
             (scale.io, &mut usual.io),
         ];
         for (value, row) in learnt {
@@ -300,7 +300,7 @@ fn above(known: &Usual, scale: &Scale, room: Room) -> Above {
     };
     let memory = scale.beside.is_some_and(|b| {
         let waited = [b.memory_pressure, room.memory_pressure];
-        over(b.memory, known.memory, FLOOR_MEMORY, scale.fair_memory, waited)
+        b.memory.is_some_and(|memory| over(memory, known.memory, FLOOR_MEMORY, scale.fair_memory, waited))
     });
     let waited = [scale.beside.and_then(|b| b.io_pressure), room.io_pressure];
     let io = scale.io.is_some_and(|io| over(io, known.io, FLOOR_IO, 0.0, waited));

@@ -85,11 +85,11 @@ impl Format {
                 ('M', "mega" | "megabytes") => Piece::Memory(1_048_576.0),
                 ('C', "" | "total") => Piece::Cpu,
                 ('C', "user" | "system") | ('s' | 'p' | 'P' | 'l' | 'L', "") => Piece::Number,
-                ('R' | 'm' | 'n', "") => Piece::Word,
+                ('R' | 'm' | 'n' | 'u', "") => Piece::Word,
                 ('t' | 'T', _) => Piece::Stamp,
                 ('f', "") => Piece::File,
                 ('r', "") => Piece::Address,
-                ('q' | 'Q' | 'u' | 'e' | 'o', _) => Piece::Free,
+                ('q' | 'Q' | 'e' | 'o', _) => Piece::Free,
                 _ => return None,
             };
             push(&mut pieces, piece);
@@ -139,8 +139,10 @@ impl<'a> Reading<'a> {
         let Some((piece, rest)) = pieces.split_first() else {
             if line.is_empty() {
                 let both = so_far.seconds.zip(cpu).map(|(seconds, percent)| seconds * percent / 100.0);
-                self.found = Some(Request { cpu_seconds: both, ..so_far });
-                self.ways += 1;
+                let found = Request { cpu_seconds: both, ..so_far };
+                // Where only the blanks between a stamp and a name move, it is one reading.
+                self.ways += u32::from(self.found != Some(found));
+                self.found = Some(found);
             }
             return;
         };

@@ -23,7 +23,8 @@ fn read(log: &mut Log, text: &str) {
 fn shown(log: &mut Log) -> Vec<String> {
     let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let show = |s: &Slow| {
-        let flags = [(s.is_part, " part"), (s.is_bad, " bad"), (s.by_door > 0, " by door"), (s.scheduled > 0, " scheduled")];
+        let flags =
+            [(s.is_part, " part"), (s.is_bad, " bad"), (s.by_door > 0, " by door"), (s.scheduled > 0, " scheduled")];
         let flags: String = flags.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
         format!("{} {} {:.0}s{flags} {:?}", text(&s.path), s.requests, s.seconds, s.pids)
     };
@@ -37,7 +38,7 @@ fn entry(pool: &str, pid: u32, script: &str, frames: &[&str]) -> String {
 
 #[test]
 fn the_part_in_which_the_time_went_is_the_folder_below_a_folder_of_parts() {
-    let mut check = |script: &str, frames: &[&str], expected: &str| {
+    let check = |script: &str, frames: &[&str], expected: &str| {
         let mut log = Log::new(&account("aoi", 3001), Format::default());
         read(&mut log, &entry("aoi", 7, script, frames));
         assert_eq!(shown(&mut log), [expected], "{script} {frames:?}");
@@ -55,8 +56,16 @@ fn the_part_in_which_the_time_went_is_the_folder_below_a_folder_of_parts() {
         &[&at("wp-content/plugins/keeper/x.php"), &at("wp-cron.php")],
         "/home/aoi/public_html/wp-content/plugins/keeper 1 0s part by door scheduled [7]",
     );
-    check(&wp, &[&at("sites/all/modules/contrib/views/v.inc")], "/home/aoi/public_html/sites/all/modules/contrib/views 1 0s part by door [7]");
-    check(&wp, &[&at("wp-content/mu-plugins/one.php")], "/home/aoi/public_html/wp-content/mu-plugins/one.php 1 0s part by door [7]");
+    check(
+        &wp,
+        &[&at("sites/all/modules/contrib/views/v.inc")],
+        "/home/aoi/public_html/sites/all/modules/contrib/views 1 0s part by door [7]",
+    );
+    check(
+        &wp,
+        &[&at("wp-content/mu-plugins/one.php")],
+        "/home/aoi/public_html/wp-content/mu-plugins/one.php 1 0s part by door [7]",
+    );
     check(&wp, &["/usr/share/php/lib.php", &at("lib/sum.php"), &wp], "/home/aoi/public_html/lib 1 0s by door [7]");
     check(&at("calc.php"), &[&at("calc.php")], "/home/aoi/public_html/calc.php 1 0s by door [7]");
     // Called directly, or where no program belongs: nothing that a front door runs.
@@ -103,7 +112,7 @@ fn a_file_in_which_two_pools_write_says_nothing() {
 fn a_log_is_of_the_account_that_its_place_names() {
     let accounts = [account("aoi", 1), account("fuji-y", 2), account("fuji", 3), account("slow", 4)];
     let owners = Owners::new(&accounts);
-    let mut check = |path: &str, name: Option<&str>| {
+    let check = |path: &str, name: Option<&str>| {
         assert_eq!(owners.of(Path::new(path)).map(|at| accounts[at].account.name.as_str()), name, "{path}");
     };
     check("/var/log/php8.2-fpm.aoi.slow.log", Some("aoi"));
@@ -158,7 +167,13 @@ fn hostile_lines_never_name_what_is_not_the_accounts_own() {
         if log.is_shared() || round % 500 == 0 {
             log = Log::new(&account("aoi", 3001), format.clone());
         }
-        let text: String = (0..next(9)).map(|_| parts[next(parts.len())]).collect();
+        let mut some = |most: usize| (0..next(most)).map(|_| parts[next(parts.len())]).collect::<String>();
+        let (loose, script, frame) = (some(9), some(3), some(3));
+        let text = match round % 3 {
+            0 => loose,
+            1 => entry("aoi", 7, &format!("/home/aoi/{script}"), &[&frame]),
+            _ => entry("aoi", 7, "/home/aoi/public_html/index.php", &[&format!("/home/aoi/{script}"), &frame]),
+        };
         for line in text.split('\n') {
             let cut = line.as_bytes().get(next(4)..).unwrap_or_default();
             log.line(if next(3) == 0 { cut } else { line.as_bytes() }, NOW);
