@@ -58,7 +58,6 @@ pub struct Records {
     fpm_logs: HashMap<PathBuf, FpmLog>,
     fpm_places: Vec<PathBuf>,
     fpm_format: fpm::format::Format,
-    fpm_owners: fpm::Owners,
     fpm_read: Option<Moment>,
     /// When crawlers were seen last, and their addresses.
     crawled: HashMap<AccountName, (Moment, String)>,
@@ -116,7 +115,6 @@ impl Records {
             fpm_logs: HashMap::new(),
             fpm_places: config.web.fpm_logs.iter().map(|path| path.0.clone()).collect(),
             fpm_format: config.web.fpm_access_format.0.clone(),
-            fpm_owners: fpm::Owners::new(accounts),
             fpm_read: None,
             crawled: HashMap::new(),
             looked: None,
@@ -294,7 +292,9 @@ impl Records {
                 Err(e) => self.blind.push(format!("load: {}: {e}; run this as root", place.display())),
             }
         }
-        let owned = |path: PathBuf| self.fpm_owners.of(&path).map(|at| (path, at));
+        // Not kept: names and homes of ten thousand accounts, for a look once a minute.
+        let owners = if found.is_empty() { fpm::Owners::default() } else { fpm::Owners::new(&self.accounts) };
+        let owned = |path: PathBuf| owners.of(&path).map(|at| (path, at));
         let owned: HashMap<PathBuf, usize> = found.into_iter().filter_map(owned).take(FPM_LOGS_MAX).collect();
         self.fpm_logs.retain(|path, _| owned.contains_key(path));
         for (path, at) in owned {

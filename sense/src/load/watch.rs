@@ -20,7 +20,7 @@ use model::{AccountEntry, AccountName, Hash, Kind, Moment, Signal, Span, Strengt
 use super::cgroup::Use;
 use super::deep::{Before, Deep, MIB};
 use super::fpm::Slow;
-use super::usual::{METRICS, Usual};
+use super::usual::{METRICS, Row, Usual};
 use super::verdict::{Above, Scale, Use as Worked, verdict};
 use crate::attribution::Attribution;
 use crate::process::{Table, owner};
@@ -114,7 +114,7 @@ impl Watch {
         let Some(at) = METRICS.iter().position(|known| *known == metric) else { return };
         if mean.is_finite() && deviation.is_finite() {
             let usual = self.usual.entry(account).or_default();
-            *usual.rows()[at] = super::usual::Row { mean, deviation, samples, changed: false };
+            *usual.rows()[at] = Row::stored(mean, deviation, samples);
         }
     }
 
@@ -123,8 +123,7 @@ impl Watch {
         let mut changed = Vec::new();
         for (account, usual) in &mut self.usual {
             for (metric, row) in METRICS.into_iter().zip(usual.rows()) {
-                if std::mem::take(&mut row.changed) {
-                    let super::usual::Row { mean, deviation, samples, .. } = *row;
+                if let Some((mean, deviation, samples)) = row.take_changed() {
                     let (account, metric) = (account.clone(), metric.to_owned());
                     changed.push(Baseline { account, metric, mean, deviation, samples });
                 }
@@ -289,7 +288,7 @@ fn above(known: &Usual, scale: &Scale, room: Room) -> Above {
         Some(usual) => usual.limit().max(FLOOR_PERCENT).max(scale.fair),
         None => scale.fair.max(FLOOR_NEW_PERCENT),
     };
-    let over = |value: f64, row: super::usual::Row, floor: [f64; 2], fair: f64, waited: [Option<f64>; 2]| {
+    let over = |value: f64, row: Row, floor: [f64; 2], fair: f64, waited: [Option<f64>; 2]| {
         let waited = waited.into_iter().flatten().reduce(f64::max);
         match row.believed() {
             Some(usual) => {

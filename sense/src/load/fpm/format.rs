@@ -66,7 +66,7 @@ impl Format {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut rest = format;
         while let Some(at) = rest.find('%') {
-            push(&mut pieces, Piece::Text(rest[..at].as_bytes().to_vec()));
+            push(&mut pieces, Piece::Text(rest.as_bytes()[..at].to_vec()));
             rest = &rest[at + 1..];
             let mut unit = "";
             if let Some(braced) = rest.strip_prefix('{') {
