@@ -359,6 +359,44 @@ fn tools_and_schedules_are_jobs_by_who_started_them() {
 }
 
 #[test]
+fn what_a_hoster_sees_every_week_is_no_suspicion() {
+    // After an upgrade of PHP each pool compiles its scripts anew: short, and everywhere at once.
+    let mut story = Story::usual();
+    assert!(story.run(2, [150, 150], 1.0).is_empty() && story.run(5, [10, 10], 1.0).is_empty());
+    // An evening of sales with a heavy cart: many visitors, at the usual cost each.
+    let mut story = Story::usual();
+    story.slow = vec![plugin(20)];
+    assert_eq!(story.run(60, [190, 10], 25.0), PEAK);
+    // An import by the owner, a build of his theme.
+    for exe in ["/usr/bin/mysql", "/usr/bin/unzip", "/usr/bin/rsync", "/usr/bin/git"] {
+        let mut story = Story::usual();
+        story.exe = exe;
+        assert_eq!(story.run(10, [180, 10], 1.0), JOB, "{exe}");
+    }
+    // An import through the site: one module in which everything is slow, called by the front door.
+    let mut story = Story::usual();
+    story.slow = vec![Slow { path: b"/home/aoi/web/modules/feeds".to_vec(), pids: vec![44, 45, 46], ..plugin(3) }];
+    assert_eq!(story.run(10, [180, 10], 1.0), JOB);
+}
+
+#[test]
+fn an_intruders_program_is_not_excused_by_what_runs_beside() {
+    // A program in the home under a tool's name, a script of the uploads under a schedule's name, a worker's child.
+    let runs: [(&'static str, &'static [&'static str]); 4] = [
+        ("/home/aoi/bin/mysqldump", &["mysqldump"]),
+        ("/usr/bin/php8.2", &["php", "/home/aoi/public_html/wp-content/uploads/wp-cron.php"]),
+        ("/usr/bin/php8.2", &["php", "/tmp/composer.phar"]),
+        ("/usr/bin/perl", &["perl", "/home/aoi/public_html/a.pl"]),
+    ];
+    for (exe, argv) in runs {
+        let mut story = Story::usual();
+        (story.exe, story.argv, story.parent) = (exe, argv, Some("/usr/sbin/cron"));
+        story.slow = vec![plugin(9)];
+        assert_eq!(story.run(10, [180, 10], 1.0), SUSPICIOUS, "{exe} {argv:?}");
+    }
+}
+
+#[test]
 fn memory_and_io_above_usual_count_only_while_tasks_wait() {
     let run = |memory_mib, io, waits| {
         let mut story = Story::new();

@@ -112,7 +112,7 @@ fn a_deny_list_is_the_configured_one_or_one_that_is_there() {
         "[login]\nssh_deny = \"x\"\nftp = \"/a\"\n",
         expect![[r#"
             h.toml:2: login.ssh_deny: "x" is wrong here: write an absolute path of plain signs, as in "/etc/hikeshi"
-            h.toml:3: login.ftp: unknown field `ftp`, expected one of `ssh_deny`, `ssh_config`, `ssh_pid`, `ftp_deny`, `mail_deny`, `mail_config`
+            h.toml:3: login.ftp: unknown field `ftp`, expected one of `ssh_deny`, `ssh_config`, `ssh_pid`, `ftp_deny`, `mail_deny`, `mail_config`, `logs`, `guarded_logs`
         "#]],
     );
 }
