@@ -59,6 +59,7 @@ pub struct Records {
     fpm_places: Vec<PathBuf>,
     fpm_format: fpm::format::Format,
     fpm_read: Option<Moment>,
+    fpm_blind: Vec<String>,
     /// When crawlers were seen last, and their addresses.
     crawled: HashMap<AccountName, (Moment, String)>,
     looked: Option<Moment>,
@@ -116,6 +117,7 @@ impl Records {
             fpm_places: config.web.fpm_logs.iter().map(|path| path.0.clone()).collect(),
             fpm_format: config.web.fpm_access_format.0.clone(),
             fpm_read: None,
+            fpm_blind: Vec::new(),
             crawled: HashMap::new(),
             looked: None,
             last: HashMap::new(),
@@ -157,7 +159,7 @@ impl Records {
         let mut seen = self.web.news(now);
         web::settle(&mut seen);
         reading.join(seen);
-        self.read_fpm_logs(now, &mut reading);
+        self.read_fpm_logs(now);
         for Finding { signal, evidence } in &reading.findings {
             if signal.kind == Kind::Crawling {
                 let addresses = evidence.get(FactKey::Addresses).map(ToString::to_string).unwrap_or_default();
@@ -170,7 +172,7 @@ impl Records {
                 self.last.insert((signal.account.name.clone(), signal.class()), (signal.at, place));
             }
         }
-        reading.blind.extend(self.blind.clone());
+        reading.blind.extend(self.blind.iter().chain(&self.fpm_blind).cloned());
         reading
     }
 
@@ -265,18 +267,19 @@ impl Records {
         }
     }
 
-    fn read_fpm_logs(&mut self, now: Moment, reading: &mut Reading) {
+    fn read_fpm_logs(&mut self, now: Moment) {
         if self.fpm_read.is_some_and(|then| now >= then && now - then < FPM_READ) {
             return;
         }
         self.fpm_read = Some(now);
+        self.fpm_blind.clear();
         for (path, FpmLog { follower, log, .. }) in &mut self.fpm_logs {
             if let Err(e) = follower.read_new(FPM_BYTES, &mut |line| log.line(line, now)) {
-                reading.blind.push(format!("load: {}: {e}; run this as root", path.display()));
+                self.fpm_blind.push(format!("load: {}: {e}; run this as root", path.display()));
             }
             if log.is_shared() {
                 let path = path.display();
-                reading.blind.push(format!("load: {path}: several pools write here; put $pool into its name"));
+                self.fpm_blind.push(format!("load: {path}: several pools write here; put $pool into its name"));
             }
         }
     }
