@@ -14,6 +14,7 @@ use model::evidence::printable;
 use model::{Language, Mode, Network, Span};
 use sense::inventory::accounts::{MailAddress, ZoneName};
 use sense::inventory::{ApacheSource, NginxSource, Sources, UidRange};
+use sense::load::fpm::format::{DEFAULT, Format};
 use serde::{Deserialize, Serialize};
 
 mod values;
@@ -146,6 +147,31 @@ pub struct WebTable {
     pub apache_envvars: AbsolutePath,
     /// Access logs, and folders of them (files that end in `.log` or `_log`, error logs aside).
     pub access_logs: Vec<AbsolutePath>,
+    /// Slow and access logs of php-fpm, and folders of them (files whose names speak of php, fpm or slow, error logs
+    /// aside). Only those that belong to one account by their place or name are read.
+    pub fpm_logs: Vec<AbsolutePath>,
+    /// `access.format` of the pools.
+    pub fpm_access_format: FpmFormat,
+}
+
+/// A format that `sense` can read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FpmFormat(pub Format, String);
+
+impl TryFrom<String> for FpmFormat {
+    type Error = String;
+    fn try_from(text: String) -> Result<FpmFormat, String> {
+        let wrong =
+            || format!("web.fpm_access_format: {text:?} has a code that php-fpm does not know; copy access.format");
+        Ok(FpmFormat(Format::new(&text).ok_or_else(wrong)?, text))
+    }
+}
+
+impl From<FpmFormat> for String {
+    fn from(format: FpmFormat) -> String {
+        format.1
+    }
 }
 
 impl Default for WebTable {
@@ -159,6 +185,8 @@ impl Default for WebTable {
             apache_defines: Vec::new(),
             apache_envvars: AbsolutePath::of("/etc/apache2/envvars"),
             access_logs: vec![AbsolutePath::of("/var/log/nginx"), AbsolutePath::of("/var/log/apache2")],
+            fpm_logs: vec![AbsolutePath::of("/var/log"), AbsolutePath::of("/var/log/php-fpm")],
+            fpm_access_format: FpmFormat(Format::default(), DEFAULT.to_owned()),
         }
     }
 }

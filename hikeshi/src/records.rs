@@ -3,16 +3,19 @@
 //! What is known of them is kept in memory alone: at each start, and when the accounts changed, the end of each log is
 //! read again, so that places and scripts which are usual are known before anything new is judged by them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::order::Finding;
-use model::{AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Moment, Span, Strength, Verdict};
+use model::{
+    AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Kind, Moment, Span, Strength, Verdict,
+};
 use sense::country::Countries;
 use sense::follow::{Follower, Start};
+use sense::load::fpm;
 use sense::mail::Trust;
 use sense::reading::{Attack, Reading, Understood};
 use sense::web::requests::Requests;
@@ -34,6 +37,12 @@ const LOOK: Span = Span::minutes(1);
 const ACCESS_LOGS_MAX: usize = 20_000;
 /// Files that everything else needs.
 const OTHER_FILES: usize = 256;
+/// Logs of php-fpm that are followed, how often they are read, and most bytes of one log in one call.
+const FPM_LOGS_MAX: usize = 10_000;
+const FPM_READ: Span = Span::secs(20);
+const FPM_BYTES: u64 = 1 << 20;
+/// Crawlers explain load for this long after they were seen.
+const CRAWLED: Span = Span::minutes(10);
 /// Files of cron.d that are read.
 const SYSTEM_TABLES_MAX: usize = 1000;
 
@@ -51,6 +60,14 @@ pub struct Records {
     places: Vec<PathBuf>,
     /// How many access logs may be followed.
     most: usize,
+    /// Logs of php-fpm with the account that each belongs to.
+    fpm_logs: HashMap<PathBuf, FpmLog>,
+    fpm_places: Vec<PathBuf>,
+    fpm_format: fpm::format::Format,
+    fpm_read: Option<Moment>,
+    fpm_blind: Vec<String>,
+    /// When crawlers were seen last, and their addresses.
+    crawled: HashMap<AccountName, (Moment, String)>,
     looked: Option<Moment>,
     /// The last finding of each account and class that is more than a hint: when, and where.
     last: HashMap<(AccountName, Class), (Moment, String)>,
@@ -65,6 +82,12 @@ struct LoginLogs {
     lines: u64,
     dropped: u64,
     understood: Understood,
+}
+
+struct FpmLog {
+    follower: Follower,
+    log: fpm::Log,
+    account: AccountName,
 }
 
 struct AccessLog {
@@ -108,6 +131,12 @@ impl Records {
                 .unwrap_or(usize::MAX)
                 .saturating_sub(OTHER_FILES)
                 .min(ACCESS_LOGS_MAX),
+            fpm_logs: HashMap::new(),
+            fpm_places: config.web.fpm_logs.iter().map(|path| path.0.clone()).collect(),
+            fpm_format: config.web.fpm_access_format.0.clone(),
+            fpm_read: None,
+            fpm_blind: Vec::new(),
+            crawled: HashMap::new(),
             looked: None,
             last: HashMap::new(),
             blind: Vec::new(),
@@ -130,6 +159,8 @@ impl Records {
             self.looked = Some(now);
             self.blind.clear();
             self.find_access_logs();
+            self.find_fpm_logs();
+            self.crawled.retain(|_, (at, _)| now - *at < CRAWLED);
             self.read_tables(now);
             self.requests.forget(now);
             reading.join(self.cron.news(now));
@@ -164,7 +195,12 @@ impl Records {
         let mut seen = self.web.news(now);
         web::settle(&mut seen);
         reading.join(seen);
+        self.read_fpm_logs(now);
         for Finding { signal, evidence } in &reading.findings {
+            if signal.kind == Kind::Crawling {
+                let addresses = evidence.get(FactKey::Addresses).map(ToString::to_string).unwrap_or_default();
+                self.crawled.insert(signal.account.name.clone(), (now, addresses));
+            }
             if signal.strength > Strength::Hint && signal.trouble() == model::Trouble::Intrusion {
                 let place =
                     [FactKey::Script, FactKey::Line, FactKey::Service].into_iter().find_map(|k| evidence.get(k));
@@ -172,8 +208,27 @@ impl Records {
                 self.last.insert((signal.account.name.clone(), signal.class()), (signal.at, place));
             }
         }
-        reading.blind.extend(self.blind.clone());
+        reading.blind.extend(self.blind.iter().chain(&self.fpm_blind).cloned());
         reading
+    }
+
+    /// What of PHP was slow lately, by account; nothing where no log of php-fpm is read.
+    pub fn slow(&mut self, now: Moment) -> BTreeMap<AccountName, Vec<fpm::Slow>> {
+        let mut slow: BTreeMap<AccountName, Vec<fpm::Slow>> = BTreeMap::new();
+        for FpmLog { log, account, .. } in self.fpm_logs.values_mut() {
+            let found = log.slow(now);
+            if !found.is_empty() {
+                slow.entry(account.clone()).or_default().extend(found);
+            }
+        }
+        // An account with several logs: the part with most slow requests goes first again.
+        slow.values_mut().for_each(|all| all.sort_by(fpm::Slow::most_first));
+        slow
+    }
+
+    /// Who is crawled now, and by which addresses.
+    pub fn crawled(&self) -> BTreeMap<AccountName, String> {
+        self.crawled.iter().map(|(name, (_, addresses))| (name.clone(), addresses.clone())).collect()
     }
 
     /// The part of a verification that these records answer: what was seen of this account since then. A record that
@@ -248,6 +303,50 @@ impl Records {
         }
     }
 
+    fn read_fpm_logs(&mut self, now: Moment) {
+        if self.fpm_read.is_some_and(|then| now >= then && now - then < FPM_READ) {
+            return;
+        }
+        self.fpm_read = Some(now);
+        self.fpm_blind.clear();
+        for (path, FpmLog { follower, log, .. }) in &mut self.fpm_logs {
+            if let Err(e) = follower.read_new(FPM_BYTES, &mut |line| log.line(line, now)) {
+                self.fpm_blind.push(format!("load: {}: {e}; run this as root", path.display()));
+            }
+            if log.is_shared() {
+                let path = path.display();
+                self.fpm_blind.push(format!("load: {path}: several pools write here; put $pool into its name"));
+            }
+        }
+    }
+
+    /// Logs of php-fpm that belong to one account.
+    fn find_fpm_logs(&mut self) {
+        let mut found = Vec::new();
+        for place in &self.fpm_places {
+            match std::fs::read_dir(place) {
+                Ok(files) => found.extend(files.flatten().map(|file| file.path()).filter(|path| is_fpm_log(path))),
+                Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => found.push(place.clone()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => self.blind.push(format!("load: {}: {e}; run this as root", place.display())),
+            }
+        }
+        // Not kept: names and homes of ten thousand accounts, for a look once a minute.
+        let owners = if found.is_empty() { fpm::Owners::default() } else { fpm::Owners::new(&self.accounts) };
+        let owned = |path: PathBuf| owners.of(&path).map(|at| (path, at));
+        let owned: HashMap<PathBuf, usize> = found.into_iter().filter_map(owned).take(FPM_LOGS_MAX).collect();
+        self.fpm_logs.retain(|path, _| owned.contains_key(path));
+        for (path, at) in owned {
+            let entry = &self.accounts[at];
+            self.fpm_logs.entry(path).or_insert_with_key(|path| FpmLog {
+                // What is older than we are says nothing about now.
+                follower: Follower::new(path.clone(), Start::BeforeEnd(0)),
+                log: fpm::Log::new(entry, self.fpm_format.clone()),
+                account: entry.account.name.clone(),
+            });
+        }
+    }
+
     /// Logs that are named, and those in folders that are named: files that are called log and are no error log.
     fn find_access_logs(&mut self) {
         let mut found = Vec::new();
@@ -303,4 +402,11 @@ fn is_new(known: &mut HashMap<PathBuf, (u64, u64, i64)>, path: &Path) -> bool {
 fn is_access_log(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     (name.ends_with(".log") || name.ends_with("_log")) && !name.contains("error") && path.is_file()
+}
+
+fn is_fpm_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let speaks = ["php", "fpm", "slow"].iter().any(|word| name.contains(word));
+    let ends = [".log", "_log", ".slow", ".access"].iter().any(|end| name.ends_with(end));
+    speaks && ends && !name.contains("error") && path.is_file()
 }

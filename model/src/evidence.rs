@@ -71,6 +71,23 @@ pub enum FactKey {
     PressurePercent,
     /// Programs that use most of it.
     Programs,
+    /// Memory in use, MiB (2^20 bytes).
+    MemoryMib,
+    /// Read from and written to disks, MiB per second.
+    IoMibPerSecond,
+    /// Processes and threads.
+    Tasks,
+    /// Share of time in which the account's group, or the node where it has none, waited for memory, per cent.
+    MemoryPressurePercent,
+    /// The same for disks.
+    IoPressurePercent,
+    /// The plugin, theme, module, script or folder of the account in which PHP spent its time.
+    SlowScript,
+    /// How long it took in twenty minutes, seconds.
+    SlowSeconds,
+    /// What a verdict about load rests on, words separated by spaces: `foreign_program`, `requests`, `crawler`,
+    /// `slow_script`, `scheduled_by_site`, `known_tool`, `cron`, `session`, `memory`, `io`.
+    Grounds,
     /// Mailbox that was used.
     Mailbox,
     /// Networks from which it logs in.

@@ -29,6 +29,6 @@ pub use sweep::{SWEEP_EVERY, Tenants};
 pub use table::{BlindSpots, Process, Proto, Socket, SocketState, State, Table};
 
 pub(crate) use judge::owner;
-pub(crate) use mark::{Scene, script_of};
-pub(crate) use place::{Place, below};
+pub(crate) use mark::{Scene, script_of, started_by};
+pub(crate) use place::{Place, below, place};
 pub(crate) use word::{base, is_heavy_tool, is_interpreter};

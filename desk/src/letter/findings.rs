@@ -1,12 +1,13 @@
 //! The findings of a letter: facts in a fence, then why they count and what they do not mean.
 
-use model::{Class, FactKey, Kind};
+use model::{Class, Evidence, FactKey, FactValue, Kind};
 
 use super::blocks::{LIST_MAX, clock, fact, more};
 use super::page::Page;
 use super::phrases::{amount, moment, text};
 use super::{FindingFacts, LetterContent};
-use crate::words::{self, mask, pick, reason::reason, time::number};
+use crate::words::reason::{NO_CAUSE, ground, reason};
+use crate::words::{self, Phrase, mask, pick, time::number};
 
 /// What was found, class by class.
 pub fn findings(page: &mut Page, content: &LetterContent) {
@@ -67,7 +68,8 @@ fn load(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
         |key, ja, en| amount(evidence, key).map(|share| format!("{} {}%", pick(language, ja, en), number(share)));
     let cpu: Vec<_> = [
         percent(FactKey::CpuPercent, "CPU", "CPU"),
-        percent(FactKey::Baseline, "普段", "usually"),
+        beside(evidence, FactKey::CpuPercent)
+            .map(|usual| format!("{} {}%", pick(language, "普段", "usually"), number(usual))),
         percent(FactKey::FairPercent, "公平な割り当て", "fair share"),
     ]
     .into_iter()
@@ -77,14 +79,56 @@ fn load(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
     if !cpu.is_empty() {
         lines.push(cpu.join(pick(language, "、", ", ")));
     }
+    let usual =
+        |key| beside(evidence, key).map(|usual| format!("{} {}", pick(language, "普段", "usually"), number(usual)));
+    let row = |key, ja: (&str, &str), en: (&str, &str)| {
+        let (label, unit) = pick(language, ja, en);
+        let value = format!("{} {unit}", number(amount(evidence, key)?));
+        let parts: Vec<_> = [Some(value), usual(key)].into_iter().flatten().collect();
+        Some(format!("  {label}: {}", parts.join(pick(language, "、", ", "))))
+    };
+    lines.extend(row(FactKey::MemoryMib, ("メモリ", "MiB"), ("memory", "MiB")));
+    lines.extend(row(FactKey::IoMibPerSecond, ("ディスクの読み書き", "MiB/秒"), ("reads and writes", "MiB/s")));
     let requests = amount(evidence, FactKey::RequestsPerSecond);
     lines.extend(requests.map(|rate| {
-        pick(language, format!("  アクセス: 毎秒{}件", number(rate)), format!("  requests: {} a second", number(rate)))
+        let rate = number(rate);
+        let rate = pick(language, format!("  アクセス: 毎秒{rate}件"), format!("  requests: {rate} a second"));
+        let usual = usual(FactKey::RequestsPerSecond);
+        [Some(rate), usual].into_iter().flatten().collect::<Vec<_>>().join(pick(language, "、", ", "))
     }));
+    if let Some(slow) = text(evidence, FactKey::SlowScript) {
+        let place = mask::place(slow, &content.home).path();
+        lines.push(format!("  {}: {place}", pick(language, "時間のかかった箇所", "slow in")));
+        let requests = amount(evidence, FactKey::Requests).map(|n| {
+            let n = number(n);
+            pick(language, format!("遅いアクセス{n}件"), format!("slow requests: {n}"))
+        });
+        let seconds = amount(evidence, FactKey::SlowSeconds).map(|n| {
+            let n = number(n);
+            pick(language, format!("合わせて{n}秒"), format!("{n} s in all"))
+        });
+        let parts: Vec<_> = requests.into_iter().chain(seconds).collect();
+        lines.extend((!parts.is_empty()).then(|| format!("    {}", parts.join(pick(language, "、", ", ")))));
+    }
     let programs = text(evidence, FactKey::Programs).map(mask::foreign);
     lines.extend(programs.map(|programs| format!("  {}: {programs}", pick(language, "プログラム", "programs"))));
     page.fence(&lines);
-    why(page, finding);
+    let words: Vec<&str> = text(evidence, FactKey::Grounds).into_iter().flat_map(str::split_whitespace).collect();
+    let mut grounds: Vec<Phrase> = words.iter().copied().filter_map(ground).take(3).collect();
+    let cause = words.iter().any(|word| !matches!(*word, "memory" | "io" | "cron"));
+    if finding.kind == Kind::LoadAboveBaseline && !cause {
+        grounds.push(NO_CAUSE);
+    }
+    because(page, finding, &grounds);
+}
+
+/// What is usual of a value: it stands right behind it.
+fn beside(evidence: &Evidence, key: FactKey) -> Option<i64> {
+    let at = evidence.0.iter().position(|(known, _)| *known == key)?;
+    match evidence.0.get(at + 1) {
+        Some((FactKey::Baseline, FactValue::Number(usual))) => Some(*usual),
+        _ => None,
+    }
 }
 
 fn mail(page: &mut Page, content: &LetterContent, finding: &FindingFacts) {
@@ -188,10 +232,16 @@ fn script(content: &LetterContent, finding: &FindingFacts) -> Option<String> {
 
 /// Why it counts: the main reason and at most two more of the same thing.
 fn why(page: &mut Page, finding: &FindingFacts) {
+    because(page, finding, &[]);
+}
+
+/// The same, with what else it rests on.
+fn because(page: &mut Page, finding: &FindingFacts, grounds: &[Phrase]) {
     let mut kinds = vec![finding.kind];
     kinds.extend(finding.also.iter().filter(|kind| **kind != finding.kind).take(2));
     let language = page.language();
-    let reasons: Vec<_> = kinds.into_iter().map(|kind| reason(kind).say(language)).collect();
+    let reasons = kinds.into_iter().map(reason).chain(grounds.iter().copied());
+    let reasons: Vec<_> = reasons.map(|words| words.say(language)).collect();
     let text = match language {
         model::Language::Ja => format!("判断の理由: {}", reasons.concat()),
         model::Language::En => format!("Why we say so: {}.", reasons.join("; ")),

@@ -335,6 +335,38 @@ fn false_alarm(language: Language) -> LetterContent {
     content
 }
 
+/// Load of a plugin, named by the slow log, beside load that nobody explains.
+fn load(language: Language) -> LetterContent {
+    let mut content = restricted(language);
+    let mut facts = Evidence::default();
+    facts
+        .number(FactKey::CpuPercent, 180)
+        .number(FactKey::Baseline, 12)
+        .number(FactKey::FairPercent, 50)
+        .number(FactKey::PressurePercent, 41)
+        .number(FactKey::MemoryMib, 1830)
+        .number(FactKey::Baseline, 240)
+        .number(FactKey::MemoryPressurePercent, 12)
+        .number(FactKey::IoMibPerSecond, 34)
+        .number(FactKey::Tasks, 14)
+        .number(FactKey::RequestsPerSecond, 2)
+        .number(FactKey::Baseline, 1)
+        .text(FactKey::Grounds, "slow_script scheduled_by_site memory")
+        .text(FactKey::SlowScript, "/home/hanako/blog.example.jp/wp-content/plugins/keeper")
+        .number(FactKey::Requests, 7)
+        .number(FactKey::SlowSeconds, 1420)
+        .text(FactKey::Programs, "php-fpm8.2, gzip");
+    let mut bare = Evidence::default();
+    bare.number(FactKey::CpuPercent, 180).number(FactKey::FairPercent, 50).text(FactKey::Grounds, "cron");
+    let finding = |kind, evidence| {
+        let (also, site) = (vec![], None);
+        FindingFacts { kind, also, strength: Strength::Hint, site, evidence }
+    };
+    content.findings.push(finding(Kind::HeavyJob, facts));
+    content.findings.push(finding(Kind::LoadAboveBaseline, bare));
+    content
+}
+
 /// Mail of the forms is lost, and the letter says so.
 fn refused(language: Language) -> LetterContent {
     let mut content = restricted(language);
@@ -458,6 +490,7 @@ const SAMPLES: &[Sample] = &[
     ("1_many_measures", many_measures),
     ("1_refused", refused),
     ("1_one_mailbox", one_mailbox),
+    ("1_load", load),
     ("2_added", added),
     ("4_answer", answer),
     ("4_no_restriction", no_restriction),

@@ -170,3 +170,37 @@ pub fn reason(kind: Kind) -> Phrase {
         ),
     }
 }
+
+/// What a verdict about load rests on (see `FactKey::Grounds`); none where the reason of its kind says it already.
+pub fn ground(word: &str) -> Option<Phrase> {
+    Some(match word {
+        "foreign_program" => phrase(
+            "負荷の大半は、不審なプログラムによるものでした。",
+            "most of it was used by a program that we suspect",
+        ),
+        "crawler" => phrase(
+            "検索エンジンなどの自動巡回が集中していました。",
+            "robots such as crawlers asked for many pages at that time",
+        ),
+        "slow_script" => phrase(
+            "時間のかかったアクセスの大半が、同じ箇所で時間を使っていました。",
+            "most of the slow requests spent their time in the same place",
+        ),
+        "scheduled_by_site" => phrase(
+            "サイト自身の予約処理(wp-cronなど)が動いていました。",
+            "the site's own scheduled work (such as wp-cron) was running",
+        ),
+        "cron" => phrase("定期実行(cron)の処理が動いていました。", "scheduled lines (cron) were at work at that time"),
+        "session" => {
+            phrase("ログインした方の操作で始まった処理でした。", "it was started by someone who had logged in")
+        }
+        "memory" => phrase("メモリの使用量が普段を超えていました。", "the memory in use was above what is usual"),
+        "io" => {
+            phrase("ディスクの読み書きが普段を超えていました。", "reading and writing of files was above what is usual")
+        }
+        _ => return None,
+    })
+}
+
+/// Said of load for which no cause was seen.
+pub const NO_CAUSE: Phrase = phrase("原因となる処理は、特定できませんでした。", "we did not see what caused it");

@@ -145,6 +145,20 @@ fn reasons_are_short_and_never_say_who_did_it() {
 }
 
 #[test]
+fn grounds_of_load_are_short_and_never_say_who_did_it() {
+    let words = ["foreign_program", "crawler", "slow_script", "scheduled_by_site", "cron", "session", "memory", "io"];
+    let all = words.map(|word| reason::ground(word).unwrap_or_else(|| panic!("{word}")));
+    for words in all.into_iter().chain([reason::NO_CAUSE]) {
+        assert!(words.ja.chars().count() <= 60 && words.ja.ends_with('。'), "{}", words.ja);
+        assert!(words.en.split(' ').count() <= 20 && !words.en.ends_with('.'), "{}", words.en);
+        for word in ["ハッキング", "お客様", "hacked", "you "] {
+            assert!(!words.ja.contains(word) && !words.en.contains(word), "says {word}");
+        }
+    }
+    assert!(reason::ground("requests").is_none(), "the reason of a traffic peak says it");
+}
+
+#[test]
 fn every_kind_has_its_reason() {
     let table: String = KINDS.map(reason).iter().map(|words| format!("{}\n{}\n", words.ja, words.en)).collect();
     expect![[r#"

@@ -240,11 +240,17 @@ fn rule(kind: Kind) -> (&'static str, &'static str) {
             "it guards a service of the owner's",
         ),
         Kind::LoadAboveBaseline => (
-            "above the account's own usual use (mean and deviation of its past) and above its fair share, for 2 min with and 10 min without a past",
+            "CPU, or memory or IO while tasks wait, above the account's own usual use (mean and deviation of its past) and above its fair share, for 2 min with and 10 min without a past",
             "the use is usual at this account, or the node has room for everybody",
         ),
-        Kind::TrafficPeak => ("the load rises with requests", "requests are as usual, so something else works"),
-        Kind::HeavyJob => ("three fifths of the use are known tools (backup, images, import)", "other programs use it"),
+        Kind::TrafficPeak => (
+            "requests are 1.5 times and 3 deviations above usual at the usual cost each, or crawlers were seen",
+            "requests are as usual, so something else works",
+        ),
+        Kind::HeavyJob => (
+            "three fifths of the use are known tools (backup, images, import), the site's own schedule, or slow requests in one plugin, theme or module",
+            "other programs use it, or it goes on for more than six hours",
+        ),
         Kind::MassMail => (
             "20 messages or 100 recipients in five minutes, to 20 or more strangers, above the own past; conclusive with a fifth refused, three foreign sender domains, or half of 100 abroad",
             "an even pace, living addresses, the own domain and the usual hour: newsletter, shop, tickets, list",

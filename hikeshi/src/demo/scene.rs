@@ -125,6 +125,7 @@ passwd = "{root}/etc/passwd"
 nginx = "{root}/etc/nginx.conf"
 apache = []
 access_logs = []
+fpm_logs = []
 
 [login]
 logs = []

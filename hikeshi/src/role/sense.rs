@@ -12,7 +12,7 @@ use model::order::{Failure, Finding};
 use model::packet::{Baseline, Cursor, FromSense, ToSense};
 use model::{
     AccountEntry, AccountName, AccountRef, Check, Checked, FactKey, FactValue, Hash, Look, Measure, Moment, Outcome,
-    ProcessRef, Restriction, Seen, Target, Verdict,
+    ProcessRef, Restriction, Seen, Strength, Target, Verdict,
 };
 use sense::attribution::{Accounts, Attribution};
 use sense::country::CountryFile;
@@ -355,7 +355,13 @@ impl<'a> Senses<'a> {
         // What began when is told in the time by which decisions are made.
         let judgement = judge(&table, accounts, real, &mut self.memory);
         let frozen = &self.frozen;
+        let mut foreign = BTreeSet::new();
         for mut finding in judgement.findings {
+            if finding.signal.strength > Strength::Hint
+                && let Target::Processes(processes) = &finding.signal.target
+            {
+                foreign.extend(processes.iter().map(|p| (p.pid, p.start_ticks)));
+            }
             retell(&self.clock, &mut finding);
             if let Target::Processes(processes) = &mut finding.signal.target {
                 processes.retain(|p| !frozen.contains(p));
@@ -377,15 +383,19 @@ impl<'a> Senses<'a> {
             self.table = Some(table);
             return;
         }
+        let now = self.clock.now();
         let look = load::Look {
             table: &table,
             who: accounts,
             accounts: accounts.entries(),
             uses: &self.mounts.read(&self.groups, accounts.entries()),
+            deep: &load::Node { mounts: &self.mounts, proc_root: Path::new("/proc") },
             requests: &self.requests_now(),
+            slow: &self.records.as_mut().map(|records| records.slow(now)).unwrap_or_default(),
+            crawled: &self.records.as_ref().map(Records::crawled).unwrap_or_default(),
+            foreign: &foreign,
             restricted: &self.restricted,
-            cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-            pressure: std::fs::read_to_string("/proc/pressure/cpu").ok().and_then(|text| load::pressure(&text)),
+            room: room(),
             now: real,
         };
         for mut finding in self.load.observe(&look) {
@@ -573,6 +583,22 @@ fn retell(clock: &Clock, finding: &mut Finding) {
         }
     }
     finding.signal.evidence = Hash::of(&serde_json::to_vec(&finding.evidence).unwrap_or_default());
+}
+
+/// What the node has, and how long its tasks waited.
+fn room() -> load::Room {
+    let waited = |what: &str| {
+        std::fs::read_to_string(Path::new("/proc/pressure").join(what)).ok().and_then(|text| load::pressure(&text))
+    };
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
+    load::Room {
+        cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        memory_mib: total.and_then(|kib| kib.trim().parse::<f64>().ok()).map(|kib| kib / 1024.0),
+        cpu_pressure: waited("cpu"),
+        memory_pressure: waited("memory"),
+        io_pressure: waited("io"),
+    }
 }
 
 /// Where this node's control groups are; none where they cannot be found.

@@ -65,45 +65,65 @@ impl Mounts {
         }
     }
 
-    /// What each account used so far; accounts without a group of their own are left out.
+    /// CPU that each account used so far; accounts without a group of their own are left out. One file a group is read:
+    /// the rest of a group is looked at only where it matters, see [`Mounts::details`].
     pub fn read(&self, names: &Names, accounts: &[AccountEntry]) -> Vec<Use> {
         let mut uses: BTreeMap<usize, Use> = BTreeMap::new();
         if let Some(top) = &self.v2 {
             for (at, folder) in owned(top, names) {
                 let one = uses.entry(at).or_insert_with(|| Use::of(&accounts[at]));
-                one.groups += 1;
                 add(&mut one.cpu, keyed(&folder, "cpu.stat", "usage_usec").map(|usec| Span(usec as i64)));
-                add(&mut one.memory_bytes, single(&folder, "memory.current"));
-                add(&mut one.tasks, single(&folder, "pids.current"));
-                add(&mut one.io_bytes, io_v2(&folder));
+                one.v2.push(folder);
             }
         }
         let mut old: BTreeMap<usize, Use> = BTreeMap::new();
-        for (controller, top) in &self.v1 {
+        if let Some(top) = self.v1.get("cpuacct").or_else(|| self.v1.values().next()) {
             for (at, folder) in owned(top, names) {
                 let one = old.entry(at).or_insert_with(|| Use::of(&accounts[at]));
-                match &controller[..] {
-                    "cpuacct" => {
-                        one.groups += 1;
-                        add(&mut one.cpu, single(&folder, "cpuacct.usage").map(|nsec| Span((nsec / 1000) as i64)));
-                    }
-                    "memory" => add(&mut one.memory_bytes, single(&folder, "memory.usage_in_bytes")),
-                    "pids" => add(&mut one.tasks, single(&folder, "pids.current")),
-                    _ => add(&mut one.io_bytes, io_v1(&folder)),
-                }
+                add(&mut one.cpu, single(&folder, "cpuacct.usage").map(|nsec| Span((nsec / 1000) as i64)));
+                one.v1.extend(folder.strip_prefix(top).map(Path::to_owned));
             }
         }
         // On hybrid nodes a group may exist on both sides and one of the two not count: the larger value is true.
         for (at, one) in old {
             let both = uses.entry(at).or_insert_with(|| Use::of(&accounts[at]));
             both.cpu = both.cpu.max(one.cpu);
-            both.memory_bytes = both.memory_bytes.max(one.memory_bytes);
-            both.tasks = both.tasks.max(one.tasks);
-            both.io_bytes = both.io_bytes.max(one.io_bytes);
-            both.groups = both.groups.max(one.groups);
+            both.v1 = one.v1;
         }
         uses.into_values().collect()
     }
+
+    /// Memory, tasks, IO and waiting of one account's groups. With version 1 the groups of all controllers are taken to
+    /// lie at the same place, as systemd and panels make them.
+    pub fn details(&self, one: &Use) -> Details {
+        let mut new = Details::default();
+        for folder in &one.v2 {
+            add(&mut new.memory_bytes, single(folder, "memory.current"));
+            add(&mut new.tasks, single(folder, "pids.current"));
+            add(&mut new.io_bytes, io_v2(folder));
+            let waits = |file| text(folder, file).and_then(|text| super::pressure(&text));
+            new.memory_pressure = most(new.memory_pressure, waits("memory.pressure"));
+            new.io_pressure = most(new.io_pressure, waits("io.pressure"));
+        }
+        let mut old = Details::default();
+        let below = |controller| self.v1.get(controller);
+        for place in &one.v1 {
+            let read = |controller, file| single(&below(controller)?.join(place), file);
+            add(&mut old.memory_bytes, read("memory", "memory.usage_in_bytes"));
+            add(&mut old.tasks, read("pids", "pids.current"));
+            add(&mut old.io_bytes, below("blkio").and_then(|top| io_v1(&top.join(place))));
+        }
+        Details {
+            memory_bytes: new.memory_bytes.max(old.memory_bytes),
+            tasks: new.tasks.max(old.tasks),
+            io_bytes: new.io_bytes.max(old.io_bytes),
+            ..new
+        }
+    }
+}
+
+fn most(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
 }
 
 /// Names of groups that belong to an account: `{uid}` and `{name}` stand for the account's; a slash joins the last
@@ -136,33 +156,37 @@ impl Patterns {
 #[derive(Clone, Debug, Default)]
 pub struct Names(HashMap<String, usize>);
 
-/// What one account used, as far as its groups say; `None` where the controller is missing.
+/// CPU of one account's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
     /// The account.
     pub account: AccountName,
-    /// CPU time since the groups were made.
+    /// CPU time since the groups were made; `None` where the controller is missing.
     pub cpu: Option<Span>,
+    /// Its groups of version 2.
+    v2: Vec<PathBuf>,
+    /// Its groups of version 1, below the mount of each controller.
+    v1: Vec<PathBuf>,
+}
+
+/// What else the groups of an account say; `None` where the controller is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Details {
     /// Memory now, bytes.
     pub memory_bytes: Option<u64>,
     /// Tasks now.
     pub tasks: Option<u64>,
     /// Bytes read and written since the groups were made.
     pub io_bytes: Option<u64>,
-    /// How many groups were added up.
-    pub groups: u32,
+    /// Share of the last ten seconds in which some task waited for memory, per cent.
+    pub memory_pressure: Option<f64>,
+    /// The same for disks.
+    pub io_pressure: Option<f64>,
 }
 
 impl Use {
     fn of(entry: &AccountEntry) -> Use {
-        Use {
-            account: entry.account.name.clone(),
-            cpu: None,
-            memory_bytes: None,
-            tasks: None,
-            io_bytes: None,
-            groups: 0,
-        }
+        Use { account: entry.account.name.clone(), cpu: None, v2: Vec::new(), v1: Vec::new() }
     }
 }
 

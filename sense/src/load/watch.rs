@@ -1,39 +1,64 @@
 //! Watches the use of each account over time: learns what is usual, says when it is above that and above fair.
+//!
+//! | of an account | is above when | for |
+//! |---|---|---|
+//! | CPU | above 1.5 times and 4 deviations of what is usual, its fair share and 20 % of a core | 2 min |
+//! | CPU, without a history | above its fair share and half a core | 10 min |
+//! | memory | the same against what is usual and fair, 512 MiB or more, and tasks wait for memory | 2 min |
+//! | IO | the same against what is usual, 20 MiB/s or more, and tasks wait for disks | 2 min |
+//! | memory, IO, without a history | 1 GiB (and fair), 50 MiB/s, and tasks do wait | 10 min |
+//!
+//! Tasks wait when the account's group, or the node, waited a tenth of the last ten seconds (PSI); a kernel that does
+//! not say so is taken as one that waits, where there is a history. What it means is weighed in [`super::verdict`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::order::Finding;
 use model::packet::Baseline;
-use model::{AccountEntry, AccountName, Evidence, FactKey, Hash, Kind, Moment, Signal, Span, Strength, Target};
+use model::{AccountEntry, AccountName, Hash, Kind, Moment, Signal, Span, Strength, Target};
 
 use super::cgroup::Use;
+use super::deep::{Before, Deep, MIB};
+use super::fpm::Slow;
+use super::usual::{METRICS, Row, Usual};
+use super::verdict::{Above, Scale, Use as Worked, verdict};
 use crate::attribution::Attribution;
-use crate::process::{Place, Process, Scene, Table, base, is_heavy_tool, is_interpreter, owner, script_of};
+use crate::process::{Table, owner};
 
-/// Samples after which what was learnt may be used.
-const SAMPLES_MIN: u64 = 48;
-/// One sample never weighs less than this: what is usual may change over weeks.
-const SLOWEST: f64 = 1.0 / 512.0;
 /// Below this use, per cent of one core, nobody is disturbed.
 const FLOOR_PERCENT: f64 = 20.0;
 /// An account without a history has to use this much at least.
 const FLOOR_NEW_PERCENT: f64 = 50.0;
+/// The same for memory, MiB, and for IO, MiB per second: with and without a history.
+const FLOOR_MEMORY: [f64; 2] = [512.0, 1024.0];
+const FLOOR_IO: [f64; 2] = [20.0, 50.0];
+/// Share of time, per cent, from which on waiting disturbs somebody.
+const WAITS_PERCENT: f64 = 10.0;
 /// How long it has to last, with and without a history.
 const LASTS: Span = Span::minutes(2);
 const LASTS_NEW: Span = Span::minutes(10);
-/// From this use on an account takes part in the node, per cent of one core.
+/// From this use on an account takes part in the node, per cent of one core, and its memory and IO are looked at.
 const ACTIVE_PERCENT: f64 = 1.0;
-/// Share of the use that heavy tools need to have for a job.
-const JOB_SHARE: f64 = 0.6;
-/// Most programs named.
-const PROGRAMS_MAX: usize = 3;
-/// Metrics that are learnt.
-const CPU: &str = "cpu_percent";
-const REQUESTS: &str = "requests_per_second";
-/// A sample that is no farther from a settled mean teaches nothing.
-const NO_NEWS: f64 = 0.01;
+/// Most accounts whose memory and IO are looked at in one observation; those that use most CPU go first.
+const DETAILS_MAX: usize = 1024;
+
+/// What the node as a whole has, and how long its tasks waited of the last ten seconds, per cent (see [`pressure`]).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    /// Cores.
+    pub cores: u32,
+    /// Memory, MiB, where known.
+    pub memory_mib: Option<f64>,
+    /// For CPU.
+    pub cpu_pressure: Option<f64>,
+    /// For memory.
+    pub memory_pressure: Option<f64>,
+    /// For disks.
+    pub io_pressure: Option<f64>,
+}
 
 /// Everything that one observation looks at.
+#[derive(Clone, Copy)]
 pub struct Look<'a> {
     /// The processes now.
     pub table: &'a Table,
@@ -41,16 +66,22 @@ pub struct Look<'a> {
     pub who: &'a dyn Attribution,
     /// The accounts.
     pub accounts: &'a [AccountEntry],
-    /// What their control groups say; empty when there are none.
+    /// CPU of their control groups; empty when there are none.
     pub uses: &'a [Use],
+    /// Where memory and IO of the few that matter are read.
+    pub deep: &'a dyn Deep,
     /// Requests per second of each account's sites, where known.
     pub requests: &'a BTreeMap<AccountName, f64>,
+    /// What was slow lately, where a log says it (see [`super::fpm`]).
+    pub slow: &'a BTreeMap<AccountName, Vec<Slow>>,
+    /// Who is crawled now, and by which addresses.
+    pub crawled: &'a BTreeMap<AccountName, String>,
+    /// Processes, by pid and start, that the process reader suspects at least.
+    pub foreign: &'a BTreeSet<(u32, u64)>,
     /// Accounts under a restriction: nothing is learnt of them.
     pub restricted: &'a BTreeSet<AccountName>,
-    /// Cores of the node.
-    pub cores: u32,
-    /// Share of time in which tasks waited for CPU, per cent (see [`pressure`]).
-    pub pressure: Option<f64>,
+    /// The node.
+    pub room: Room,
     /// Now.
     pub now: Moment,
 }
@@ -62,47 +93,9 @@ pub struct Watch {
     /// CPU time of each process at the last observation, by pid and start: a reused pid is another process.
     processes: HashMap<(u32, u64), Span>,
     groups: HashMap<AccountName, Span>,
+    beside: Before,
     last: Option<Moment>,
     above: HashMap<AccountName, Episode>,
-}
-
-/// What is usual for one account.
-#[derive(Clone, Copy, Debug, Default)]
-struct Usual {
-    cpu: Row,
-    requests: Row,
-}
-
-/// One metric of one account.
-#[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    mean: f64,
-    deviation: f64,
-    samples: u64,
-    changed: bool,
-}
-
-impl Row {
-    /// The row, once enough was learnt to use it.
-    fn believed(self) -> Option<Row> {
-        (self.samples >= SAMPLES_MIN).then_some(self)
-    }
-
-    /// Running mean and mean deviation; the first samples weigh more, later ones little. On a node of thousands of
-    /// idle accounts nearly every sample is what was there before: it changes nothing and is not stored again.
-    fn learn(&mut self, value: f64) {
-        let weight = (1.0 / (self.samples as f64 + 1.0)).max(SLOWEST);
-        let off = (value - self.mean).abs();
-        if weight <= SLOWEST && off < NO_NEWS && self.deviation < NO_NEWS {
-            return;
-        }
-        self.mean += weight * (value - self.mean);
-        if self.samples > 0 {
-            self.deviation += weight * (off - self.deviation);
-        }
-        self.samples = self.samples.saturating_add(1);
-        self.changed = true;
-    }
 }
 
 /// A time of too much load.
@@ -110,34 +103,27 @@ impl Row {
 struct Episode {
     since: Moment,
     told: Option<Kind>,
-}
-
-/// Use of one account since the last observation.
-#[derive(Default)]
-struct Now<'a> {
-    cpu: Span,
-    by_program: HashMap<&'a [u8], (Span, bool)>,
+    /// Workers whose slow script explained it: the log names a request once, however long it goes on.
+    explained: Vec<(u32, u64)>,
 }
 
 impl Watch {
     /// A baseline known from before.
     pub fn learnt(&mut self, baseline: Baseline) {
         let Baseline { account, metric, mean, deviation, samples } = baseline;
-        if !matches!(&metric[..], CPU | REQUESTS) || !mean.is_finite() || !deviation.is_finite() {
-            return;
+        let Some(at) = METRICS.iter().position(|known| *known == metric) else { return };
+        if mean.is_finite() && deviation.is_finite() {
+            let usual = self.usual.entry(account).or_default();
+            *usual.rows()[at] = Row::stored(mean, deviation, samples);
         }
-        let usual = self.usual.entry(account).or_default();
-        let row = if metric == CPU { &mut usual.cpu } else { &mut usual.requests };
-        *row = Row { mean, deviation, samples, changed: false };
     }
 
     /// Baselines that changed since the last call, by account.
     pub fn changed(&mut self) -> Vec<Baseline> {
         let mut changed = Vec::new();
         for (account, usual) in &mut self.usual {
-            for (metric, row) in [(CPU, &mut usual.cpu), (REQUESTS, &mut usual.requests)] {
-                if std::mem::take(&mut row.changed) {
-                    let Row { mean, deviation, samples, .. } = *row;
+            for (metric, row) in METRICS.into_iter().zip(usual.rows()) {
+                if let Some((mean, deviation, samples)) = row.take_changed() {
                     let (account, metric) = (account.clone(), metric.to_owned());
                     changed.push(Baseline { account, metric, mean, deviation, samples });
                 }
@@ -163,12 +149,31 @@ impl Watch {
             return Vec::new();
         }
         let percent = |cpu: Span| cpu.0.max(0) as f64 * 100.0 / passed.0 as f64;
-        let active = uses.values().filter(|now| percent(now.cpu) >= ACTIVE_PERCENT).count().max(1);
-        let fair = f64::from(look.cores.max(1)) * 100.0 / active as f64;
+        let mut active: Vec<(&AccountName, i64)> = uses
+            .iter()
+            .filter(|(_, now)| percent(now.cpu) >= ACTIVE_PERCENT)
+            .map(|(name, now)| (name, now.cpu.0))
+            .collect();
+        let sharing = active.len().max(1) as f64;
+        let fair = f64::from(look.room.cores.max(1)) * 100.0 / sharing;
+        let fair_memory = look.room.memory_mib.map_or(0.0, |all| all / sharing);
+        active.sort_by_key(|(name, cpu)| (std::cmp::Reverse(*cpu), *name));
+        let mut chosen: BTreeSet<&AccountName> = active.iter().take(DETAILS_MAX).map(|(name, _)| *name).collect();
+        let waits = |share: Option<f64>| share.is_some_and(|share| share >= WAITS_PERCENT);
+        if waits(look.room.memory_pressure) || waits(look.room.io_pressure) {
+            let rest = look.accounts.iter().map(|entry| &entry.account.name);
+            chosen.extend(rest.take(DETAILS_MAX.saturating_sub(chosen.len())));
+        }
+        let mut beside = self.beside.look(look.deep, (look.table, look.who), look.uses, &chosen);
+        drop(chosen);
         let mut findings = Vec::new();
         for entry in look.accounts {
-            let used = uses.remove(&entry.account.name).unwrap_or_default();
-            findings.extend(self.weigh(look, entry, percent(used.cpu), fair, &used));
+            let name = &entry.account.name;
+            let used = uses.remove(name).unwrap_or_default();
+            let beside = beside.remove(name);
+            let io = beside.and_then(|b| b.io_bytes).map(|bytes| bytes as f64 / MIB / (passed.0 as f64 / 1e6));
+            let scale = Scale { percent: percent(used.cpu), fair, fair_memory, beside, io };
+            findings.extend(self.weigh(look, entry, scale, &used));
         }
         self.above.retain(|name, _| look.accounts.iter().any(|entry| entry.account.name == *name));
         findings
@@ -176,8 +181,8 @@ impl Watch {
 
     /// CPU time by account out of the process table. A process seen for the first time counts in full only when it
     /// was started since the last observation.
-    fn by_processes<'a>(&mut self, look: &Look<'a>) -> HashMap<AccountName, Now<'a>> {
-        let mut uses: HashMap<AccountName, Now<'a>> = HashMap::new();
+    fn by_processes<'a>(&mut self, look: &Look<'a>) -> HashMap<AccountName, Worked<'a>> {
+        let mut uses: HashMap<AccountName, Worked<'a>> = HashMap::new();
         let mut seen = HashMap::with_capacity(self.processes.len());
         for process in look.table.processes().iter().filter(|p| !p.kernel && look.who.is_tenant(p.uid)) {
             let key = (process.pid, process.start_ticks);
@@ -194,17 +199,14 @@ impl Watch {
                 continue;
             }
             let now = uses.entry(account.account.name.clone()).or_default();
-            now.cpu.0 += cpu.0;
-            let program = now.by_program.entry(base(&process.exe)).or_insert((Span::ZERO, false));
-            program.0.0 += cpu.0;
-            program.1 |= is_job(&Scene::of(look.table, look.now, Some(account)), process);
+            now.add(look, account, process, cpu);
         }
         self.processes = seen;
         uses
     }
 
     /// The larger of both views: a group misses what runs outside of it, the table misses what ended.
-    fn by_groups(&mut self, look: &Look<'_>, uses: &mut HashMap<AccountName, Now<'_>>) {
+    fn by_groups(&mut self, look: &Look<'_>, uses: &mut HashMap<AccountName, Worked<'_>>) {
         let mut seen = HashMap::with_capacity(look.uses.len());
         for one in look.uses {
             let Some(cpu) = one.cpu else { continue };
@@ -219,38 +221,31 @@ impl Watch {
         self.groups = seen;
     }
 
-    fn weigh(
-        &mut self,
-        look: &Look<'_>,
-        entry: &AccountEntry,
-        percent: f64,
-        fair: f64,
-        used: &Now<'_>,
-    ) -> Option<Finding> {
+    fn weigh(&mut self, look: &Look<'_>, entry: &AccountEntry, scale: Scale, used: &Worked<'_>) -> Option<Finding> {
         let name = &entry.account.name;
         let requests = look.requests.get(name).copied();
         let known = self.usual.get(name).copied().unwrap_or_default();
-        let usual = known.cpu.believed();
-        let limit = match &usual {
-            Some(usual) => (usual.mean * 1.5).max(usual.mean + 4.0 * usual.deviation).max(FLOOR_PERCENT).max(fair),
-            None => fair.max(FLOOR_NEW_PERCENT),
-        };
-        if percent <= limit {
+        let above = above(&known, &scale, look.room);
+        if above == Above::default() {
             self.above.remove(name);
             if !look.restricted.contains(name) {
-                self.learn(name, percent, requests);
+                self.learn(name, &scale, requests);
             }
             return None;
         }
-        let kind = explain(&known, percent, requests, used);
-        let episode = self.above.entry(name.clone()).or_insert(Episode { since: look.now, told: None });
-        let lasts = if usual.is_some() { LASTS } else { LASTS_NEW };
-        if look.now - episode.since < lasts || episode.told == Some(kind) {
+        let new = Episode { since: look.now, told: None, explained: Vec::new() };
+        let episode = self.above.entry(name.clone()).or_insert(new);
+        let found = verdict(look, entry, &known, (above, &scale), used, (episode.since, &episode.explained));
+        episode.explained.clone_from(&found.workers);
+        let history = [(above.cpu, known.cpu), (above.memory, known.memory), (above.io, known.io)];
+        let known_before = history.iter().any(|(is_above, row)| *is_above && row.believed().is_some());
+        let lasts = if known_before { LASTS } else { LASTS_NEW };
+        if look.now - episode.since < lasts || episode.told == Some(found.kind) {
             return None;
         }
-        episode.told = Some(kind);
+        episode.told = Some(found.kind);
         let since = episode.since;
-        let evidence = evidence(look, percent, fair, requests, usual.as_ref(), used);
+        let (kind, evidence) = (found.kind, found.evidence);
         let strength = if kind == Kind::LoadAboveBaseline { Strength::Suspicious } else { Strength::Hint };
         let signal = Signal {
             kind,
@@ -268,77 +263,53 @@ impl Watch {
         Some(Finding { signal, evidence })
     }
 
-    fn learn(&mut self, name: &AccountName, percent: f64, requests: Option<f64>) {
+    fn learn(&mut self, name: &AccountName, scale: &Scale, requests: Option<f64>) {
         // Not `entry`: it would copy the name of each account at each observation.
         if !self.usual.contains_key(name) {
             self.usual.insert(name.clone(), Usual::default());
         }
         let Some(usual) = self.usual.get_mut(name) else { return };
-        usual.cpu.learn(percent);
-        if let Some(requests) = requests {
-            usual.requests.learn(requests);
+        usual.cpu.learn(scale.percent);
+        let learnt = [
+            (requests, &mut usual.requests),
+            (scale.beside.and_then(|beside| beside.memory), &mut usual.memory),
+            (scale.io, &mut usual.io),
+        ];
+        for (value, row) in learnt {
+            if let Some(value) = value {
+                row.learn(value);
+            }
         }
     }
 }
 
-/// More visitors than usual at the usual cost each, a known heavy job, or neither.
-fn explain(known: &Usual, percent: f64, requests: Option<f64>, used: &Now<'_>) -> Kind {
-    let jobs: i64 = used.by_program.values().filter(|(_, job)| *job).map(|(cpu, _)| cpu.0).sum();
-    if jobs as f64 >= used.cpu.0 as f64 * JOB_SHARE && jobs > 0 {
-        return Kind::HeavyJob;
-    }
-    if let (Some(requests), Some(before), Some(usual)) = (requests, known.requests.believed(), known.cpu.believed()) {
-        let cost_before = usual.mean / before.mean.max(0.01);
-        let cost_now = percent / requests.max(0.01);
-        if requests >= before.mean * 1.5 && requests >= 1.0 && cost_now <= cost_before * 2.0 {
-            return Kind::TrafficPeak;
+/// What of it is too much, see the table above.
+fn above(known: &Usual, scale: &Scale, room: Room) -> Above {
+    let cpu = match known.cpu.believed() {
+        Some(usual) => usual.limit().max(FLOOR_PERCENT).max(scale.fair),
+        None => scale.fair.max(FLOOR_NEW_PERCENT),
+    };
+    let over = |value: f64, row: Row, floor: [f64; 2], fair: f64, waited: [Option<f64>; 2]| {
+        let waited = waited.into_iter().flatten().reduce(f64::max);
+        match row.believed() {
+            Some(usual) => {
+                value > usual.limit().max(floor[0]).max(fair) && waited.is_none_or(|share| share >= WAITS_PERCENT)
+            }
+            None => value > floor[1].max(fair) && waited.is_some_and(|share| share >= WAITS_PERCENT),
         }
-    }
-    Kind::LoadAboveBaseline
+    };
+    let memory = scale.beside.is_some_and(|b| {
+        let waited = [b.memory_pressure, room.memory_pressure];
+        b.memory.is_some_and(|memory| over(memory, known.memory, FLOOR_MEMORY, scale.fair_memory, waited))
+    });
+    let waited = [scale.beside.and_then(|b| b.io_pressure), room.io_pressure];
+    let io = scale.io.is_some_and(|io| over(io, known.io, FLOOR_IO, 0.0, waited));
+    Above { cpu: scale.percent > cpu, memory, io }
 }
 
-/// A heavy tool out of the system's directories, or an interpreter that runs such a script of the system.
-fn is_job(scene: &Scene<'_>, process: &Process) -> bool {
-    if scene.program_place(process) != Place::System {
-        return false;
-    }
-    if !is_interpreter(&process.exe) {
-        return is_heavy_tool(base(&process.exe));
-    }
-    script_of(process).is_some_and(|script| is_heavy_tool(base(&script)) && scene.place(&script) == Place::System)
-}
-
-fn evidence(
-    look: &Look<'_>,
-    percent: f64,
-    fair: f64,
-    requests: Option<f64>,
-    usual: Option<&Row>,
-    used: &Now<'_>,
-) -> Evidence {
-    let mut evidence = Evidence::default();
-    evidence.number(FactKey::CpuPercent, percent.round() as i64);
-    if let Some(usual) = usual {
-        evidence.number(FactKey::Baseline, usual.mean.round() as i64);
-    }
-    evidence.number(FactKey::FairPercent, fair.round() as i64);
-    if let Some(requests) = requests {
-        evidence.number(FactKey::RequestsPerSecond, requests.round() as i64);
-    }
-    if let Some(pressure) = look.pressure {
-        evidence.number(FactKey::PressurePercent, pressure.round() as i64);
-    }
-    let mut programs: Vec<(&[u8], Span)> = used.by_program.iter().map(|(name, (cpu, _))| (*name, *cpu)).collect();
-    programs.sort_by_key(|(name, cpu)| (std::cmp::Reverse(*cpu), *name));
-    let names: Vec<&[u8]> = programs.iter().take(PROGRAMS_MAX).map(|(name, _)| *name).collect();
-    if !names.is_empty() {
-        evidence.text(FactKey::Programs, names.join(&b", "[..]));
-    }
-    evidence
-}
-
-/// Share of the last 10 s in which tasks waited for CPU, per cent: `some avg10=` of `/proc/pressure/cpu`.
+/// Share of the last 10 s in which tasks waited: `some avg10=` of a file below `/proc/pressure`, or of a group's.
 pub fn pressure(text: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    line.split(' ').find_map(|word| word.strip_prefix("avg10=")?.parse().ok())
+    let share: f64 = line.split(' ').find_map(|word| word.strip_prefix("avg10=")?.parse().ok())?;
+    share.is_finite().then_some(share)
 }

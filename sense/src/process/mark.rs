@@ -288,6 +288,13 @@ pub fn marks(scene: &Scene<'_>, process: &Process, restarts: bool) -> Marks {
     marks
 }
 
+/// Whether a person's session or the system's cron stands above it.
+pub fn started_by(scene: &Scene<'_>, process: &Process) -> (bool, bool) {
+    let mut marks = Marks::default();
+    line_of_parents(scene, process, &mut marks);
+    (marks.has(Mark::Session), marks.has(Mark::Cron))
+}
+
 /// Who started it.
 fn line_of_parents(scene: &Scene<'_>, process: &Process, marks: &mut Marks) {
     let session = |p: &Process| {
