@@ -203,7 +203,7 @@ impl Stamps {
         if let AmbiguousOffset::Fold { before, after } = ambiguous.offset() {
             let first = before.to_timestamp(local).ok()?.as_second();
             // The first run, unless the log is already past it.
-            if first + 120 < self.last - self.shift {
+            if first + 120 < self.last.saturating_sub(self.shift) {
                 return Some(after.to_timestamp(local).ok()?.as_second());
             }
             return Some(first);
@@ -320,6 +320,14 @@ mod tests {
         assert_eq!(seen[0], "2025-11-02T05:58:00Z a");
         assert_eq!(seen[1], "2025-11-02T06:04:20Z b");
         assert_eq!(seen[3], "2025-11-02T07:00:00Z d");
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_can_be_the_first_line_after_a_shift() {
+        let mut stamps = Stamps::new(TimeZone::get("America/New_York").unwrap());
+        let now = Moment::parse("2025-11-02T12:00:00Z").unwrap();
+        stamps.align(now);
+        assert!(stamps.read(b"Nov  2 01:58:00 a", now).is_some());
     }
 
     #[test]
