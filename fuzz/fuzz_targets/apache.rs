@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sense::inventory::{Inventory, ApacheSource, Sources, UidRange, apache};
+use sense::inventory::{ApacheSource, Inventory, Sources, UidRange, apache};
 
 fuzz_target!(|data: &[u8]| {
     let _ = apache::parse(data);

@@ -111,7 +111,10 @@ fuzz_target!(|data: &[u8]| {
     }
     let expected = world.expected();
     let short = |lines: &[Vec<u8>]| -> Vec<String> {
-        lines.iter().map(|line| format!("{} {:?}", line.len(), String::from_utf8_lossy(&line[..line.len().min(60)]))).collect()
+        lines
+            .iter()
+            .map(|line| format!("{} {:?}", line.len(), String::from_utf8_lossy(&line[..line.len().min(60)])))
+            .collect()
     };
     assert!(seen == expected, "seen {:#?}\nexpected {:#?}", short(&seen), short(&expected));
     assert_eq!(follower.counts().lost_gone + follower.counts().lost_truncate, 0);

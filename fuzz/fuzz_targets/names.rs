@@ -37,15 +37,15 @@ fuzz_target!(|data: &[u8]| {
     there_and_back::<Domain>(text);
     there_and_back::<Hash>(text);
     there_and_back::<Number>(text);
-    for argument in [
-        there_and_back::<AccountName>(text),
-        there_and_back::<MailUser>(text),
-        there_and_back::<QueueId>(text),
-    ]
-    .into_iter()
-    .flatten()
+    for argument in
+        [there_and_back::<AccountName>(text), there_and_back::<MailUser>(text), there_and_back::<QueueId>(text)]
+            .into_iter()
+            .flatten()
     {
-        assert!(!argument.starts_with('-') && !argument.contains([' ', '/', '\'', '"', '\\', '$', '`']), "{argument:?}");
+        assert!(
+            !argument.starts_with('-') && !argument.contains([' ', '/', '\'', '"', '\\', '$', '`']),
+            "{argument:?}"
+        );
     }
     if let Ok(id) = text.parse::<QueueId>() {
         let _ = (id.is_long(), id.file().is_some_and(|(_, micros)| micros < 1_000_000));

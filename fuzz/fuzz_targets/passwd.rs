@@ -6,9 +6,9 @@ use std::path::Path;
 
 use fuzz::lines;
 use libfuzzer_sys::fuzz_target;
+use sense::inventory::UidRange;
 use sense::inventory::files::Reader;
 use sense::inventory::passwd::{Passwd, read};
-use sense::inventory::UidRange;
 
 const RANGE: UidRange = UidRange { first: 3000, last: 70_000 };
 
