@@ -157,6 +157,11 @@ fn a_pipe_on_the_standard_input_is_read_once() {
     assert_eq!((answer(&output).0, read(&output)), (0, (1, 0, Vec::new())));
     let twice = node.ask(&[("--login-log", Path::new("-")), ("--mail-log", Path::new("-"))]);
     assert!(matches!(answer(&twice), (2, said) if said.contains("one standard input")));
+    // A replay reads its logs once for each policy.
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_hikeshi"));
+    replay.args(["replay", "--login-log", "-", "--inventory"]).arg(node.path("node.toml"));
+    replay.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert!(matches!(answer(&ended(replay)), (2, said) if said.contains("read twice")));
 }
 
 #[test]
