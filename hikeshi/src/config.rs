@@ -5,6 +5,7 @@
 //! limit must not be an absent limit.
 
 use std::fmt;
+use std::io::Read;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -481,8 +482,9 @@ impl Config {
     /// Reads a file; all mistakes at once.
     pub fn read(path: &Path) -> Result<Config, Vec<ConfigError>> {
         let fail = |what: String| vec![ConfigError { file: path.to_owned(), line: 0, key: String::new(), what }];
-        let bytes = std::fs::read(path)
-            .map_err(|e| fail(format!("{e}; create it (an empty file is right) or name another")))?;
+        let mut bytes = Vec::new();
+        let read = crate::parts::open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|e| fail(format!("{e}; create it (an empty file is right) or name another")))?;
         let text = String::from_utf8(bytes).map_err(|_| fail("not UTF-8; save it as UTF-8".into()))?;
         Config::parse(path, &text)
     }

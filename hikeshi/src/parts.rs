@@ -1,9 +1,13 @@
 //! What each part gets out of the configuration, and how the configuration file is found.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use engine::Policy;
 use model::Span;
+use rustix::fs::OFlags;
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::exit::CommandError;
@@ -18,6 +22,24 @@ pub fn load(path: &Path) -> Result<Config, CommandError> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         CommandError::usage(format!("the configuration is not right:\n  {}", lines.join("\n  ")))
     })
+}
+
+/// Opens a regular file. A pipe without a writer or a device would keep us waiting or reading for ever.
+///
+/// # Errors
+/// It is not there or may not be read; `InvalidInput`: a folder, a pipe, a socket, a device.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    // To open a pipe must not wait for its writer, and a terminal must not become ours.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    let kind = file.metadata()?.file_type();
+    match () {
+        _ if kind.is_file() => Ok(file),
+        _ if kind.is_dir() => refuse("a folder; name a file in it"),
+        _ if kind.is_fifo() => refuse("a pipe; give it to the standard input and write - for its name"),
+        _ => refuse("a device or socket; name a regular file"),
+    }
 }
 
 impl Config {

@@ -68,6 +68,8 @@ pub struct Follower {
     part: Option<Part>,
     /// The unfinished last line; never longer than [`LINE_MAX`].
     carry: Vec<u8>,
+    /// NUL bytes left out before the unfinished last line: the cursor points before them, at the end of a line.
+    holes: u64,
     /// Inside of a line that is left out.
     skipping: bool,
     /// There only while something is read: a node has thousands of logs.
@@ -103,6 +105,7 @@ impl Follower {
             resume: None,
             part: None,
             carry: Vec::new(),
+            holes: 0,
             skipping: false,
             buffer: Box::default(),
             counts: Counts::default(),
@@ -128,7 +131,7 @@ impl Follower {
             path: self.path.to_string_lossy().into_owned(),
             device: part.device,
             inode: part.inode,
-            offset: part.offset - self.carry.len() as u64,
+            offset: part.offset - self.carry.len() as u64 - self.holes,
             head: Hash::of(&part.head),
             head_len: part.head.len() as u16,
         })
@@ -223,6 +226,7 @@ impl Follower {
             if self.carry.is_empty() && !self.skipping && rest[0] == 0 {
                 let holes = rest.iter().take_while(|b| **b == 0).count();
                 self.counts.nul_bytes += holes as u64;
+                self.holes += holes as u64;
                 rest = &rest[holes..];
                 continue;
             }
@@ -231,6 +235,7 @@ impl Follower {
                     self.counts.dropped_long += u64::from(!self.skipping);
                     self.skipping = true;
                     self.carry.clear();
+                    self.holes = 0;
                 } else {
                     self.carry.extend_from_slice(rest);
                 }
@@ -238,6 +243,7 @@ impl Follower {
             };
             let (head, tail) = (&rest[..end], &rest[end + 1..]);
             rest = tail;
+            self.holes = 0;
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
@@ -282,6 +288,7 @@ impl Follower {
     /// Begins to read `part` at `offset`; in the middle of a line, at the next one.
     fn take(&mut self, mut part: Part, offset: u64) -> io::Result<()> {
         self.carry.clear();
+        self.holes = 0;
         self.skipping = false;
         match &mut part.input {
             Input::Plain(file) => {

@@ -197,6 +197,11 @@ impl Watch {
         reading
     }
 
+    /// Rows held now; after each line at most [`ROWS_MAX`].
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// What was read so far.
     pub fn counts(&self) -> Counts {
         self.counts

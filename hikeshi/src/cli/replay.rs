@@ -122,6 +122,9 @@ impl<'a> Play<'a> {
 
 /// Prints one line an account that would be treated otherwise; 10 when there is one.
 pub fn replay(common: &Common, args: ReplayArgs) -> Answer {
+    if args.logs.reads_stdin() {
+        return Err(CommandError::usage("the logs are read twice, once for each policy; name files instead of -"));
+    }
     let config = ask::config(common)?;
     let other = match &args.with {
         Some(path) => crate::parts::load(path)?,

@@ -237,6 +237,24 @@ fn holes_before_a_line_and_bytes_that_are_no_text_do_no_harm() {
 }
 
 #[test]
+fn a_restart_within_a_line_behind_a_hole_does_not_lose_it() {
+    let folder = Folder::new("hole");
+    folder.append(b"one\n\0\0ab");
+    let mut follower = Follower::new(folder.log(), Start::Beginning);
+    assert_eq!(poll(&mut follower), ["one"]);
+    let mut follower = Follower::resume(follower.cursor().unwrap());
+    assert!(poll(&mut follower).is_empty());
+    folder.append(b"c\nd\n");
+    assert_eq!(poll(&mut follower), ["abc", "d"]);
+    // The end of a line that is left out stays a part of it, whatever stands before the cursor.
+    folder.append([vec![b'x'; LINE_MAX + 9], vec![0]].concat());
+    assert!(poll(&mut follower).is_empty());
+    let mut follower = Follower::resume(follower.cursor().unwrap());
+    folder.append(b"forged\ne\n");
+    assert_eq!(poll(&mut follower), ["e"]);
+}
+
+#[test]
 fn a_cursor_at_any_byte_yields_each_line_once() {
     let folder = Folder::new("any");
     let text = "one\ntwo two\n\nfour\nfive";

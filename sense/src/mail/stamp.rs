@@ -203,7 +203,7 @@ impl Stamps {
         if let AmbiguousOffset::Fold { before, after } = ambiguous.offset() {
             let first = before.to_timestamp(local).ok()?.as_second();
             // The first run, unless the log is already past it.
-            if first + 120 < self.last - self.shift {
+            if first + 120 < self.last.saturating_sub(self.shift) {
                 return Some(after.to_timestamp(local).ok()?.as_second());
             }
             return Some(first);
@@ -315,11 +315,19 @@ mod tests {
 
     #[test]
     fn an_hour_that_comes_twice_is_read_in_the_order_of_the_lines() {
-        let lines = ["Nov  2 01:58:00 a", "Nov  2 01:04:20 b", "Nov  2 01:05:21 c", "Nov  2 02:00:00 d"];
+        let lines = ["Nov  2 01:47:00 a", "Nov  2 01:06:30 b", "Nov  2 01:07:31 c", "Nov  2 02:00:00 d"];
         let seen = read("America/New_York", "2025-11-02T12:00:00Z", &lines);
-        assert_eq!(seen[0], "2025-11-02T05:58:00Z a");
-        assert_eq!(seen[1], "2025-11-02T06:04:20Z b");
+        assert_eq!(seen[0], "2025-11-02T05:47:00Z a");
+        assert_eq!(seen[1], "2025-11-02T06:06:30Z b");
         assert_eq!(seen[3], "2025-11-02T07:00:00Z d");
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_can_be_the_first_line_after_a_shift() {
+        let mut stamps = Stamps::new(TimeZone::get("America/New_York").unwrap());
+        let now = Moment::parse("2025-11-02T12:00:00Z").unwrap();
+        stamps.align(now);
+        assert!(stamps.read(b"Nov  2 01:47:00 a", now).is_some());
     }
 
     #[test]
@@ -327,14 +335,14 @@ mod tests {
         let mut stamps = Stamps::new(TimeZone::get("America/New_York").unwrap());
         let now = Moment::parse("2026-06-01T12:00:00Z").unwrap();
         let lines = [
-            "[Sun Nov 02 01:58:00.000001 2025] [core:info] [client 203.0.113.13:32085] a",
-            "[Sun Nov 02 01:04:20.400000 2025] [core:info] [client 203.0.113.13:32086] b",
-            "[Sun Nov 02 01:05:21.500000 2025] [core:info] [client 203.0.113.13:32087] c",
-            "Sun Nov  2 01:06:00 2025 x",
+            "[Sun Nov 02 01:47:00.000002 2025] [core:info] [client 198.51.100.13:40085] a",
+            "[Sun Nov 02 01:06:30.500000 2025] [core:info] [client 198.51.100.13:40086] b",
+            "[Sun Nov 02 01:07:31.600000 2025] [core:info] [client 198.51.100.13:40087] c",
+            "Sun Nov  2 01:08:00 2025 x",
         ];
         let read: Vec<Moment> = lines.iter().map(|l| stamps.ctime(l.as_bytes(), now).unwrap().0).collect();
         assert!(read.is_sorted(), "{read:?}");
-        assert_eq!(read[0].to_string(), "2025-11-02T05:58:00Z");
+        assert_eq!(read[0].to_string(), "2025-11-02T05:47:00Z");
         let (at, hour, rest) = stamps.spaced(b"2026-03-07 04:12:57,123 a", now).unwrap();
         assert_eq!((at.to_string().as_str(), hour, rest), ("2026-03-07T09:12:57Z", 4, &b"a"[..]));
         for wrong in ["Sat Mar  7 12:21:31 202", "Sat Mar 32 12:21:31 2026 a", "Sat Mar  7 25:21:31 2026 a", "", "[[["]
@@ -346,17 +354,17 @@ mod tests {
     #[test]
     fn both_styles_are_read_and_nothing_is_dated_after_its_arrival() {
         let lines = [
-            "2026-02-03T18:20:05.100200+01:00 a",
-            "Feb  3 17:40:10 b",
+            "2026-02-03T18:30:06.000200+01:00 a",
+            "Feb  3 17:41:10 b",
             "2026-02-03T17:40:60Z c",
             "2026-12-24T00:00:00Z d",
             "2026-13-24T00:00:00Z e",
             "2026-02-03 18:20 f",
-            "Xyz  3 17:40:10 g",
+            "Xyz  3 17:41:10 g",
             "",
         ];
         let seen = read("UTC", "2026-02-03T18:00:00Z", &lines);
-        assert_eq!(seen[..3], ["2026-02-03T17:20:05Z a", "2026-02-03T17:40:10Z b", "2026-02-03T17:40:59Z c"]);
+        assert_eq!(seen[..3], ["2026-02-03T17:30:06Z a", "2026-02-03T17:41:10Z b", "2026-02-03T17:40:59Z c"]);
         assert_eq!(seen[3], "2026-02-03T18:00:00Z d");
         assert!(seen[4..].iter().all(|s| s == "dropped"));
     }

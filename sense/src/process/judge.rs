@@ -9,7 +9,7 @@ use model::order::Finding;
 use model::{AccountEntry, AccountName, AccountRef, Evidence, FactKey, Hash, Kind, Moment, Signal, Strength, Target};
 
 use super::family::{Family, Guilty, families};
-use super::mark::{Mark, Scene, marks, script_of, uploaded_script};
+use super::mark::{Mark, Scene, is_script_name, marks, script_of, uploaded_script};
 use super::memory::{self, Memory};
 use super::rule::RULES;
 use super::table::{Process, SocketState, State, Table};
@@ -31,14 +31,20 @@ pub struct Judgement {
     pub looked_at: BTreeMap<AccountName, u64>,
 }
 
-/// An account, if one may be blamed, and its processes under one uid.
-type Group<'a> = (Option<&'a AccountEntry>, Vec<&'a Process>);
+/// Processes of one uid that are judged together.
+struct Group<'a> {
+    /// The account, if one may be blamed.
+    blamed: Option<&'a AccountEntry>,
+    /// The account in whose folders they are looked at.
+    scene: Option<&'a AccountEntry>,
+    processes: Vec<&'a Process>,
+}
 
 /// Looks at every process of every tenant. Root and service uids are never looked at.
 pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Memory) -> Judgement {
     let mut judgement = Judgement::default();
     // By account, or by uid where nobody may be blamed.
-    let mut groups: BTreeMap<(Option<AccountName>, u32), Group<'_>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<AccountName>, Option<AccountName>, u32), Group<'_>> = BTreeMap::new();
     let mut copies: HashMap<u64, u32> = HashMap::new();
     for process in table.processes() {
         if process.kernel || !who.is_tenant(process.uid) {
@@ -52,18 +58,21 @@ pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Mem
             *judgement.looked_at.entry(account.account.name.clone()).or_default() += 1;
         }
         *copies.entry(memory::key(process)).or_default() += 1;
-        let key = (account.map(|account| account.account.name.clone()), process.uid);
-        groups.entry(key).or_insert_with(|| (account, Vec::new())).1.push(process);
+        let scene = account.or_else(|| hinted(who, process));
+        let name = |entry: Option<&AccountEntry>| entry.map(|entry| entry.account.name.clone());
+        let key = (name(account), name(scene), process.uid);
+        let group = groups.entry(key).or_insert_with(|| Group { blamed: account, scene, processes: Vec::new() });
+        group.processes.push(process);
     }
-    for (account, processes) in groups.into_values() {
-        let scene = Scene::of(table, now, account);
+    for Group { blamed, scene, processes } in groups.into_values() {
+        let scene = Scene::of(table, now, scene);
         let guilty: Vec<Guilty<'_>> =
             processes.iter().filter_map(|process| look(&scene, process, &copies, memory)).collect();
         if guilty.is_empty() {
             continue;
         }
         for family in families(&scene, guilty, &processes) {
-            match account {
+            match blamed {
                 Some(account) => judgement.findings.push(finding(&scene, account, &family)),
                 None => judgement.unattributed.push(unattributed(&scene, &family)),
             }
@@ -73,15 +82,22 @@ pub fn judge(table: &Table, who: &dyn Attribution, now: Moment, memory: &mut Mem
     judgement
 }
 
-/// The account of a process: by uid, or under a shared uid by everything that the kernel says about its places.
+/// The account of a process: by uid, or under a shared uid by everything that the kernel says about its places. Its
+/// arguments are its own words: they make it doubtful, and never somebody's by themselves.
 pub(crate) fn owner<'a>(who: &'a dyn Attribution, process: &Process) -> Option<&'a AccountEntry> {
     if !who.is_shared(process.uid) {
         return who.account(process.uid, &[]);
     }
+    let mut open = process.fds.iter().map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd));
+    let open = open.find(|fd| is_script_name(fd)).unwrap_or_default();
+    who.account(process.uid, &[&process.exe, &process.cwd, open])?;
     let script = script_of(process).unwrap_or_default();
-    let open =
-        process.fds.iter().map(|fd| fd.strip_suffix(b" (deleted)").unwrap_or(fd)).find(|fd| fd.ends_with(b".php"));
-    who.account(process.uid, &[&process.exe, &script, &process.cwd, open.unwrap_or_default()])
+    who.account(process.uid, &[&process.exe, &process.cwd, open, &script])
+}
+
+/// Whose file a process of a shared uid says that it runs: enough to know what kind of place that is, not whom to blame.
+fn hinted<'a>(who: &'a dyn Attribution, process: &Process) -> Option<&'a AccountEntry> {
+    who.account(process.uid, &[&script_of(process).filter(|_| who.is_shared(process.uid))?])
 }
 
 /// One process: its marks, and the rows that speak of them.

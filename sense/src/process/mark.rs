@@ -233,7 +233,8 @@ pub fn script_of(process: &Process) -> Option<Vec<u8>> {
     }
 }
 
-fn is_script_name(path: &[u8]) -> bool {
+/// Whether a file is a script by its name.
+pub fn is_script_name(path: &[u8]) -> bool {
     let name = base(path).to_ascii_lowercase();
     [".php", ".phtml", ".php5", ".php7", ".phar", ".pht", ".pl", ".py", ".rb", ".sh", ".cgi", ".lua", ".js", ".mjs"]
         .iter()

@@ -10,7 +10,7 @@ mod show;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::{Choice, Incident, choose};
 use model::order::Finding;
@@ -24,6 +24,9 @@ use sense::reading::Reading;
 use crate::cli::{Common, Format, print};
 use crate::config::Config;
 use crate::exit::{Answer, CommandError, Exit};
+
+/// The name of the standard input.
+const STDIN: &str = "-";
 
 /// Arguments of `inspect`; without any, the live node is looked at.
 #[derive(clap::Args)]
@@ -101,8 +104,18 @@ pub fn read_recorded(config: &Config, args: &InspectArgs) -> Result<(Vec<Account
 impl InspectArgs {
     /// Whether files are read instead of the live node.
     pub fn is_recorded(&self) -> bool {
+        self.inputs().next().is_some()
+    }
+
+    /// Whether one of them is the standard input, which can be read once.
+    pub fn reads_stdin(&self) -> bool {
+        self.inputs().any(|path| path == Path::new(STDIN))
+    }
+
+    /// All files that were named.
+    fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
         let inputs = [&self.processes, &self.mail_log, &self.crontab, &self.login_log, &self.access_log];
-        inputs.iter().any(|files| !files.is_empty())
+        inputs.into_iter().flatten()
     }
 }
 

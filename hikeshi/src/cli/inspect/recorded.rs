@@ -12,13 +12,16 @@ use sense::process::{Memory, Table, judge};
 use sense::reading::Reading;
 use sense::web;
 
-use super::{InspectArgs, Seen, country, country_file, login_settings, settings};
+use super::{InspectArgs, STDIN, Seen, country, country_file, login_settings, settings};
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::exit::CommandError;
 
 /// Reads all inputs that were named.
 pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
+    if args.inputs().filter(|path| *path == Path::new(STDIN)).count() > 1 {
+        return Err(CommandError::usage("- is named twice, but there is one standard input; name files instead"));
+    }
     let path = args.inventory.as_ref().expect("checked by the caller");
     let inventory = Inventory::from_file(path).map_err(|e| CommandError::usage(e.to_string()))?;
     let accounts = Accounts::new(&inventory.accounts, &[]);
@@ -117,18 +120,12 @@ fn access_logs(inventory: &Inventory, args: &InspectArgs) -> Result<Reading, Com
 
 /// An input, decompressed by what it begins with (gzip, zstd), so that its name does not matter; `-` is standard input.
 ///
-/// Errors: not there, no permission, a folder, no plain file or pipe.
+/// Errors: not there, no permission, no regular file.
 fn open(path: &Path) -> Result<Box<dyn BufRead>, CommandError> {
     let failed = |e: std::io::Error| CommandError::usage(format!("{}: {e}", path.display()));
-    let mut input: Box<dyn BufRead> = match path == Path::new("-") {
+    let mut input: Box<dyn BufRead> = match path == Path::new(STDIN) {
         true => Box::new(BufReader::new(std::io::stdin())),
-        false => {
-            let file = std::fs::File::open(path).map_err(failed)?;
-            if file.metadata().map_err(failed)?.is_dir() {
-                return Err(CommandError::usage(format!("{} is a folder; name a file in it", path.display())));
-            }
-            Box::new(BufReader::with_capacity(1 << 18, file))
-        }
+        false => Box::new(BufReader::with_capacity(1 << 18, crate::parts::open_regular(path).map_err(failed)?)),
     };
     let begins = input.fill_buf().map_err(failed)?;
     let (gzip, zstd) = (begins.starts_with(&[0x1f, 0x8b]), begins.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
