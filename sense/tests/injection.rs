@@ -361,7 +361,7 @@ fn access_hostile(dice: &mut Dice) -> Vec<Vec<u8>> {
 }
 
 fn read_access(common: &[Vec<u8>], own: &[Vec<u8>]) -> Vec<Finding> {
-    let mut watch = web::Watch::new(web::Settings { accounts: accounts(), own: Vec::new() });
+    let mut watch = web::Watch::new(web::Settings { accounts: accounts().into(), own: Vec::new() });
     let aoi = accounts()[0].account.clone();
     let mut findings = Vec::new();
     for (lines, owner) in [(own, Owner::Sure(aoi, None)), (common, Owner::Lines)] {
@@ -458,7 +458,8 @@ fn login_hostile(dice: &mut Dice) -> Vec<Vec<u8>> {
 
 fn read_logins(lines: &[Vec<u8>], trust: Trust) -> Vec<Finding> {
     let zone = Zone::get("Asia/Tokyo").unwrap();
-    let settings = login::Settings { accounts: accounts(), own: vec!["192.0.2.10".parse().unwrap()], zone, trust };
+    let settings =
+        login::Settings { accounts: accounts().into(), own: vec!["192.0.2.10".parse().unwrap()], zone, trust };
     login::inspect(lines.join(&b"\n"[..]).as_slice(), settings, now()).unwrap().0.findings
 }
 
