@@ -66,6 +66,8 @@ pub struct Origin {
     pub way: Way,
     /// Signs that the script does not belong there, see [`super::judge`].
     pub signs: u32,
+    /// Whether one of them is nothing that the callers made.
+    pub proven: bool,
 }
 
 /// By what a script came.

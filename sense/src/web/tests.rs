@@ -2,6 +2,7 @@
 
 mod formats;
 mod hostile;
+mod imitation;
 mod stories;
 
 use model::{AccountEntry, AccountRef, FactKey, Moment, Site, Strength};
