@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccountEntry, Moment};
+use model::{AccountEntry, Moment, Network};
 
 pub use format::Format;
 pub use place::{Log, Owner};
@@ -49,8 +49,10 @@ const JUDGE_LINES: u64 = 1 << 18;
 pub struct Settings {
     /// The accounts of the node.
     pub accounts: Arc<[AccountEntry]>,
-    /// The node's own addresses and its proxies.
+    /// The node's own addresses.
     pub own: Vec<IpAddr>,
+    /// Networks that are nobody's: proxies, monitoring, the office.
+    pub never: Vec<Network>,
 }
 
 /// What was read.
@@ -62,7 +64,7 @@ pub struct Counts {
     pub dropped: u64,
     /// Lines of a virtual host that nobody owns.
     pub unknown_site: u64,
-    /// Requests of the node itself.
+    /// Requests of the node itself and of networks that are nobody's.
     pub own: u64,
 }
 
@@ -71,6 +73,7 @@ pub struct Watch {
     places: Places,
     sites: Vec<Option<Box<Site>>>,
     own: Vec<Source>,
+    never: Vec<Network>,
     log: Log,
     /// The virtual host of the last line and where it belongs.
     last: (Vec<u8>, Option<usize>),
@@ -94,6 +97,7 @@ impl Watch {
             sites: (0..places.len()).map(|_| None).collect(),
             places,
             own,
+            never: settings.never,
             log: Log::default(),
             last: (Vec::new(), None),
             clock: Clock::default(),
@@ -103,6 +107,26 @@ impl Watch {
             rows: 0,
             newest: Moment::EPOCH,
         }
+    }
+
+    /// The accounts as they are now. What is known of an account and a site that go on as they were is kept: nobody
+    /// makes the node forget by changing his own.
+    pub fn set_accounts(&mut self, accounts: Arc<[AccountEntry]>) {
+        let places = Places::new(accounts);
+        let before = std::mem::replace(&mut self.sites, (0..places.len()).map(|_| None).collect());
+        for (old, site) in before.into_iter().enumerate() {
+            let Some(new) = places.same(&self.places, old) else { continue };
+            self.sites[new] = site;
+            // Votes are for sites by their number.
+            if let Some(site) = &mut self.sites[new]
+                && places.sites(new) != self.places.sites(old)
+            {
+                site.votes.clear();
+            }
+        }
+        self.places = places;
+        self.rows = self.sites.iter().flatten().map(|site| site.rows()).sum();
+        self.begin(self.log.clone());
     }
 
     /// The lines that follow are of this log.
@@ -130,7 +154,7 @@ impl Watch {
             self.last.0.extend_from_slice(request.site);
             self.last.1 = self.places.of(&self.log.owner, request.site);
         }
-        if self.own.contains(&request.source) {
+        if self.is_own(request.source) {
             self.counts.own += 1;
             return;
         }
@@ -139,6 +163,11 @@ impl Watch {
             return;
         };
         self.take(place, &request);
+    }
+
+    fn is_own(&self, source: Source) -> bool {
+        let never = || source.address().is_some_and(|address| self.never.iter().any(|n| n.contains(address)));
+        self.own.contains(&source) || !self.never.is_empty() && never()
     }
 
     fn take(&mut self, place: usize, request: &Request<'_>) {
@@ -189,7 +218,7 @@ impl Watch {
         if self.counts.own >= 1000 && self.counts.own * 10 >= self.counts.lines * 9 && !self.told_own {
             self.told_own = true;
             reading.blind.push(
-                "web: nine of ten requests come from the node itself; give the log of the proxy in front, or have the \
+                "web: nine of ten requests come from the node itself or its proxies; give the log of the proxy in front, or have the \
                  server write the client's address (mod_remoteip, real_ip)"
                     .to_owned(),
             );

@@ -98,6 +98,7 @@ impl Site {
         self.crowd.take(request, ending, &mut self.lately);
         match (ending, request.method) {
             (Ending::Static, Method::Get | Method::Head | Method::Other) => {
+                self.logins.visited(request);
                 self.looks_around(request);
                 return false;
             }
