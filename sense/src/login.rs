@@ -443,6 +443,11 @@ impl Watch {
         }
     }
 
+    /// Who can write into the logs.
+    pub fn trust(&self) -> Trust {
+        self.settings.trust
+    }
+
     /// What can be said of an account's logins, by service; nothing of services whose log was not read.
     pub fn covered(&self, account: &AccountName) -> Vec<Covered> {
         let Some(at) = self.by_name.get(account.as_str().as_bytes()).copied() else { return Vec::new() };

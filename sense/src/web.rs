@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccountEntry, Moment, Network};
+use model::{AccountEntry, AccountRef, Kind, Moment, Network, Strength};
 
 pub use format::Format;
 pub use place::{Log, Owner};
@@ -66,6 +66,17 @@ pub struct Counts {
     pub unknown_site: u64,
     /// Requests of the node itself and of networks that are nobody's.
     pub own: u64,
+}
+
+/// What was seen of one account's sites.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests to them that were read.
+    pub requests: u64,
+    /// Whether some of these stood in a log that is not the account's own.
+    pub named: bool,
+    /// An intruder's script that answered.
+    pub found: Option<String>,
 }
 
 /// Watches access logs, recorded or live.
@@ -140,14 +151,15 @@ impl Watch {
         self.places.owner_of(path)
     }
 
-    /// Takes one line, without its newline, that was there at `now`.
-    pub fn line(&mut self, line: &[u8], now: Moment) {
+    /// Takes one line, without its newline, that was there at `now`. When its request was, if it was understood.
+    pub fn line(&mut self, line: &[u8], now: Moment) -> Option<Moment> {
         self.counts.lines += 1;
         let Some(mut request) = self.log.format.read(line, &mut self.clock) else {
             self.counts.dropped += 1;
-            return;
+            return None;
         };
-        request.at = request.at.min(now);
+        let at = request.at.min(now);
+        request.at = at;
         self.newest = self.newest.max(request.at);
         if *request.site != *self.last.0 {
             self.last.0.clear();
@@ -156,13 +168,14 @@ impl Watch {
         }
         if self.is_own(request.source) {
             self.counts.own += 1;
-            return;
+            return Some(at);
         }
         let Some(place) = self.last.1 else {
             self.counts.unknown_site += 1;
-            return;
+            return Some(at);
         };
         self.take(place, &request);
+        Some(at)
     }
 
     fn is_own(&self, source: Source) -> bool {
@@ -173,6 +186,7 @@ impl Watch {
     fn take(&mut self, place: usize, request: &Request<'_>) {
         let site = self.sites[place].get_or_insert_default();
         let before = site.rows();
+        site.named |= !matches!(self.log.owner, Owner::Sure(..));
         let closer = site.take(request);
         let after = site.rows();
         if closer && self.places.is_unsure(place) && !request.is_bare() {
@@ -226,6 +240,33 @@ impl Watch {
         reading
     }
 
+    /// What was seen of one account's sites, for a verification.
+    ///
+    /// Calls of an endpoint that somebody drives say nothing about the account as long as they are no proof; whatever
+    /// answers in a folder for data does.
+    pub fn seen(&self, account: &AccountRef, since: Moment) -> Seen {
+        let mut seen = Seen::default();
+        for (place, site) in
+            self.places.of_account(account).filter_map(|place| Some((place, self.sites[place].as_ref()?)))
+        {
+            seen.requests += site.requests;
+            seen.named |= site.named;
+            let found =
+                site.scripts.iter().filter(|(_, script)| script.called > since.secs()).find(|(path, script)| {
+                    judge::judge(site, path, script).is_some_and(|verdict| {
+                        let driven = verdict.kind == Kind::DrivenScript && known::place(path) != known::Place::Data;
+                        verdict.strength == Strength::Conclusive || !driven
+                    })
+                });
+            if let Some((path, _)) = found {
+                let domain = self.places.likely_site(place, &site.votes);
+                let domain = domain.map(ToString::to_string).unwrap_or_default();
+                seen.found = Some(format!("{domain}{}", model::evidence::printable(path, 300)));
+            }
+        }
+        seen
+    }
+
     /// What was read so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -277,7 +318,7 @@ pub fn inspect(watch: &mut Watch, input: &mut dyn BufRead, now: Moment) -> io::R
     }
     match skipping {
         true => (watch.counts.lines, watch.counts.dropped) = (watch.counts.lines + 1, watch.counts.dropped + 1),
-        false if !carry.is_empty() => watch.line(&carry, now),
+        false if !carry.is_empty() => drop(watch.line(&carry, now)),
         false => {}
     }
     reading.join(watch.news(now));

@@ -116,6 +116,13 @@ impl Places {
         self.all.get(place)?.account.map(|at| &self.accounts[at])
     }
 
+    /// The places of an account.
+    pub fn of_account(&self, account: &AccountRef) -> std::ops::Range<usize> {
+        let from = self.general.get(account).copied().unwrap_or_default();
+        // Without an account: no place, not even nobody's.
+        from..self.account(from).map_or(from, |known| from + 1 + known.sites.len())
+    }
+
     /// The place here that is the same account's, and the same site's, as one of `others`.
     pub fn same(&self, others: &Places, place: usize) -> Option<usize> {
         let Some(account) = others.account(place) else { return (place == 0).then_some(0) };

@@ -76,6 +76,10 @@ pub struct Site {
     pub votes: Vec<(usize, u32)>,
     /// Whether something changed since it was last judged.
     pub touched: bool,
+    /// Requests of others than the node itself.
+    pub requests: u64,
+    /// Whether some of them stood in a log that is not the account's own.
+    pub named: bool,
     /// Scripts forgotten for want of room.
     pub shed: u64,
     /// Since when each script that answered is remembered, seconds since 1970: the first line, or the last time that
@@ -93,6 +97,7 @@ impl Site {
     /// One request that was not the node's own. True when it was worth a closer look.
     pub fn take(&mut self, request: &Request<'_>) -> bool {
         let ending = known::ending(request.path);
+        self.requests += 1;
         self.newest = self.newest.max(request.at.secs());
         self.known_since.get_or_insert(request.at.secs());
         self.crowd.take(request, ending, &mut self.lately);

@@ -5,7 +5,7 @@ mod hostile;
 mod imitation;
 mod stories;
 
-use model::{AccountEntry, AccountRef, FactKey, Moment, Site, Strength};
+use model::{FactKey, Site};
 
 use super::*;
 
