@@ -57,6 +57,14 @@ pub struct Settings {
     pub trust: Trust,
 }
 
+impl Settings {
+    /// Whether it is the node itself or a network that is nobody's: behind it nobody can be told from another.
+    fn is_near(&self, address: &IpAddr) -> bool {
+        let own = self.own.contains(address) || self.never.iter().any(|network| network.contains(*address));
+        own || address.is_loopback() || address.is_unspecified()
+    }
+}
+
 /// What can be said of the logins of one account to one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
@@ -198,7 +206,15 @@ impl Watch {
         let Some(source) = source else { return };
         let account = self.account_of(event.service, &user);
         let name = mark(&user.to_ascii_lowercase());
+        let near = self.settings.is_near(&source);
         match event.what {
+            // A webmail or proxy: the failures of one are not before the login of another.
+            What::Failed(_) | What::Unknown if near => {}
+            What::Accepted { .. } if near => {
+                if let Some(account) = account {
+                    *self.logins.entry((account, event.service)).or_default() += 1;
+                }
+            }
             What::Failed(times) => self.failed(event.service, account, name, source, times, at),
             What::Unknown => self.unknown(event.service, account, name, source, at),
             What::Accepted { method, key, second, country } => {

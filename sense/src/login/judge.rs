@@ -231,8 +231,7 @@ pub(super) fn attacks(
     let mut found: Vec<(Service, Vec<IpAddr>, Run)> = Vec::new();
     let mut fresh = |service, who, run: &Run| told.insert((service, who, run.count.max(1).ilog2()));
     let unwelcome = |key: &(Service, Network)| origins.get(key).is_none_or(|origin| origin.welcome.is_empty());
-    let near = |a: &IpAddr| settings.own.contains(a) || settings.never.iter().any(|network| network.contains(*a));
-    let outside = |a: &IpAddr| !near(a) && !a.is_loopback() && !a.is_unspecified();
+    let outside = |a: &IpAddr| !settings.is_near(a);
     for ((service, network), origin) in origins.iter().filter(|(key, _)| unwelcome(key)) {
         let Some(run) = &origin.attack else { continue };
         if fresh(*service, mark(network.0.to_string().as_bytes()), run) {

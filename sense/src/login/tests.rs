@@ -440,6 +440,20 @@ fn pairs_name_their_time_service_and_result_in_any_order() {
 }
 
 #[test]
+fn behind_a_proxy_nobody_is_blamed_for_another() {
+    let wrong = lines(40, 3, "sshd[1]: Failed password for aoi from 203.0.113.81 port 4 ssh2");
+    let log = wrong + &at(7500, 1, 0, "sshd[2]: Accepted password for aoi from 203.0.113.81 port 1 ssh2");
+    let told = |settings: Settings| {
+        let (reading, watch) = inspect(log.as_bytes(), settings, now()).unwrap();
+        (reading.findings.len() + reading.attacks.len(), watch.covered(&"aoi".parse().unwrap())[0].logins)
+    };
+    let never = vec!["203.0.113.0/24".to_owned().try_into().unwrap()];
+    assert_eq!(told(Settings { never, ..settings() }), (0, 1));
+    assert_eq!(told(Settings { own: vec!["203.0.113.81".parse().unwrap()], ..settings() }), (0, 1));
+    assert!(told(settings()).0 > 0, "the naive twin");
+}
+
+#[test]
 fn accounts_that_change_leave_what_is_known_of_the_others() {
     let wrong = lines(40, 3, "sshd[1]: Failed password for fuji from 203.0.113.81 port 4 ssh2");
     let right = at(7500, 1, 0, "sshd[2]: Accepted password for fuji from 203.0.113.81 port 1 ssh2");
