@@ -298,7 +298,8 @@ fn found_or(configured: &Option<AbsolutePath>, usual: &str) -> Option<PathBuf> {
 pub struct NetTable {
     /// Networks that stay reachable over http and https while an account's outgoing connections are blocked.
     pub updates: Vec<Network>,
-    /// Networks that are never slowed down, besides `node.host_addresses`: proxies, monitoring, the office.
+    /// Networks that are never slowed down nor taken for the source of anything in logs of requests and logins, besides
+    /// `node.host_addresses`: proxies, monitoring, the office.
     pub never: Vec<Network>,
 }
 

@@ -1,7 +1,8 @@
 //! Crontabs, login logs and access logs of the live node, for one look or for as long as the senses run.
 //!
-//! What is known of them is kept in memory alone: at each start, and when the accounts changed, the end of each log is
-//! read again, so that places and scripts which are usual are known before anything new is judged by them.
+//! What is known of them is kept in memory alone: at each start the end of each log is read again, so that places and
+//! scripts which are usual are known before anything new is judged by them. When accounts change, what is known of the
+//! others is kept.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use model::order::Finding;
 use model::{
-    AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Kind, Moment, Span, Strength, Verdict,
+    AccountEntry, AccountName, AccountRef, Check, Checked, Class, FactKey, Hash, Kind, Moment, Span, Strength, Verdict,
 };
 use sense::country::Countries;
 use sense::follow::{Follower, Start};
@@ -33,6 +34,11 @@ const ACCESS_LOG_BEFORE: u64 = 4 << 20;
 const READ_BYTES: u64 = 8 << 20;
 /// Crontabs and folders of logs are looked at this often.
 const LOOK: Span = Span::minutes(1);
+/// What stands in a crontab is judged and told again this often, though nothing changed: what was ordered may have been
+/// refused.
+const AGAIN: Span = Span::hours(1);
+/// Jobs of at(1) that are known.
+const JOBS_MAX: usize = 4096;
 /// Access logs that are followed, each with its file open; more are said to be left out.
 const ACCESS_LOGS_MAX: usize = 20_000;
 /// Files that everything else needs.
@@ -43,7 +49,9 @@ const FPM_READ: Span = Span::secs(20);
 const FPM_BYTES: u64 = 1 << 20;
 /// Crawlers explain load for this long after they were seen.
 const CRAWLED: Span = Span::minutes(10);
-/// Files of cron.d that are read.
+/// Tables of which each line names its user; only root writes there.
+const CRON_FILES: &str = "/etc/cron.d";
+/// Files of it that are read.
 const SYSTEM_TABLES_MAX: usize = 1000;
 
 /// What is read, and where in it we are.
@@ -52,12 +60,23 @@ pub struct Records {
     cron: cron::Watch,
     /// Inode, length and time of change of each table as it was judged.
     tables: HashMap<PathBuf, (u64, u64, i64)>,
+    /// Jobs of at(1) that were judged.
+    jobs: HashSet<(u32, Hash)>,
+    /// When all tables and jobs were judged, changed or not.
+    judged: Option<Moment>,
+    /// The node's own addresses.
+    own: Vec<IpAddr>,
+    /// Where crontabs lie, and files of which each line names its user.
+    spool: PathBuf,
+    system: PathBuf,
     logins: Vec<LoginLogs>,
     web: web::Watch,
     /// Requests by account, for load.
     pub requests: Requests,
     access_logs: HashMap<PathBuf, AccessLog>,
     places: Vec<PathBuf>,
+    /// Some access logs could not be found or are too many.
+    left_out: bool,
     /// How many access logs may be followed.
     most: usize,
     /// Logs of php-fpm with the account that each belongs to.
@@ -82,6 +101,8 @@ struct LoginLogs {
     lines: u64,
     dropped: u64,
     understood: Understood,
+    /// All of them are read to their end without a gap since then.
+    whole_since: Option<Moment>,
 }
 
 struct FpmLog {
@@ -95,6 +116,17 @@ struct AccessLog {
     log: web::Log,
     /// Whose all of it is.
     uid: Option<u32>,
+    /// The first line that was read, or when the end was reached before there was one.
+    from: Option<Moment>,
+    /// It is open, and read to its end.
+    whole: bool,
+}
+
+impl AccessLog {
+    /// Whether every line since then was read.
+    fn covers(&self, since: Moment) -> bool {
+        self.whole && self.from.is_some_and(|from| from <= since)
+    }
 }
 
 impl Records {
@@ -107,12 +139,14 @@ impl Records {
             watch: login::Watch::new(login::Settings {
                 accounts: accounts.clone(),
                 own: own.clone(),
+                never: config.net.never.clone(),
                 zone: zone(),
                 trust,
             }),
             lines: 0,
             dropped: 0,
             understood: Understood::of_own_log(),
+            whole_since: None,
         };
         // What goes through syslog can be written by every tenant; FTP servers write their own files as root.
         let syslog = of(config.login.logs.iter().chain([&config.mail.log]).map(follow).collect(), trust(config));
@@ -122,11 +156,21 @@ impl Records {
         Records {
             cron: cron::Watch::new(cron::Settings { own: own.clone() }),
             tables: HashMap::new(),
+            jobs: HashSet::new(),
+            judged: None,
             logins: vec![syslog, guarded],
-            web: web::Watch::new(web::Settings { accounts: accounts.clone(), own: own.clone() }),
+            web: web::Watch::new(web::Settings {
+                accounts: accounts.clone(),
+                own: own.clone(),
+                never: config.net.never.clone(),
+            }),
+            own,
+            spool: PathBuf::from(CRON_SPOOL),
+            system: PathBuf::from(CRON_FILES),
             requests,
             access_logs: HashMap::new(),
             places: config.web.access_logs.iter().map(|path| path.0.clone()).collect(),
+            left_out: false,
             most: usize::try_from(sys::process::raise_files((ACCESS_LOGS_MAX + OTHER_FILES) as u64))
                 .unwrap_or(usize::MAX)
                 .saturating_sub(OTHER_FILES)
@@ -152,6 +196,44 @@ impl Records {
         }
     }
 
+    /// The accounts as they are now. What is known of those that go on as they were is kept: nobody makes the node
+    /// forget by changing his own sites.
+    pub fn set_accounts(&mut self, accounts: Arc<[AccountEntry]>) {
+        let known: HashMap<&AccountRef, &AccountEntry> = self.accounts.iter().map(|e| (&e.account, e)).collect();
+        let now: HashSet<&AccountRef> = accounts.iter().map(|e| &e.account).collect();
+        let changed: Vec<AccountEntry> =
+            accounts.iter().filter(|entry| known.get(&entry.account) != Some(entry)).cloned().collect();
+        let gone: Vec<AccountRef> = known.keys().filter(|a| !now.contains(*a)).map(|a| (*a).clone()).collect();
+        for name in changed.iter().map(|entry| &entry.account.name).chain(gone.iter().map(|account| &account.name)) {
+            self.tables.remove(&self.spool.join(name.as_str()));
+        }
+        // Lines of files that name users, and jobs, may be somebody's now.
+        self.tables.retain(|path, _| path.starts_with(&self.spool));
+        self.jobs.clear();
+        for account in &gone {
+            self.last.retain(|(name, _), _| *name != account.name);
+            self.cron.forget(&account.name);
+        }
+        self.logins.iter_mut().for_each(|logs| logs.watch.set_accounts(accounts.clone()));
+        self.web.set_accounts(accounts.clone());
+        self.requests.set_accounts(&accounts);
+        self.accounts = accounts;
+        let places = web::place::Places::new(changed.iter().cloned().collect());
+        let concerned: HashSet<&AccountRef> = changed.iter().map(|entry| &entry.account).chain(&gone).collect();
+        for (path, known) in &mut self.access_logs {
+            let before = matches!(&known.log.owner, web::Owner::Sure(account, _) if concerned.contains(account));
+            if !before && places.owner_of(path) == web::Owner::Lines {
+                continue;
+            }
+            let (owner, uid) = owner_of(&self.web, path);
+            if owner != known.log.owner {
+                // What stood in it before was not read as this owner's.
+                (known.log.owner, known.uid, known.from) = (owner, uid, None);
+            }
+        }
+        self.looked = None;
+    }
+
     /// Reads what is new, and says what it means.
     pub fn poll(&mut self, now: Moment) -> Reading {
         let mut reading = Reading::default();
@@ -165,27 +247,47 @@ impl Records {
             self.requests.forget(now);
             reading.join(self.cron.news(now));
         }
-        for LoginLogs { logs, watch, lines, dropped, understood } in &mut self.logins {
+        let mut last: Vec<(AccountName, Class, Moment, String)> = Vec::new();
+        for LoginLogs { logs, watch, lines, dropped, understood, whole_since } in &mut self.logins {
+            let mut whole = true;
             for (path, follower) in logs.iter_mut() {
-                if let Err(e) = follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
-                    reading.blind.push(format!("logins: {}: {e}; run this as root", path.display()));
+                match follower.read_new(READ_BYTES, &mut |line| watch.line(line, now)) {
+                    Ok(progress) => whole &= progress.caught_up,
+                    Err(e) => {
+                        whole = false;
+                        reading.blind.push(format!("logins: {}: {e}; run this as root", path.display()));
+                    }
                 }
             }
+            whole &= logs.iter().any(|(_, log)| log.cursor().is_some());
+            *whole_since = whole.then(|| whole_since.unwrap_or(now));
             let news = watch.news(now);
+            // Whoever can write a line into a log must not keep an owner's verification from passing with it.
+            let counts = |f: &&Finding| match watch.trust() {
+                Trust::Guarded => f.signal.strength > Strength::Hint && f.signal.kind != Kind::NewPlace,
+                Trust::Forgeable => f.signal.strength == Strength::Conclusive,
+            };
+            last.extend(news.findings.iter().filter(counts).map(found));
             (*lines, *dropped) = (*lines + news.lines, *dropped + news.dropped);
             let names: Vec<String> = logs.iter().map(|(path, _)| path.display().to_string()).collect();
             let fallen = understood.note(*lines, *lines - *dropped);
             reading.join(news);
             reading.blind.extend(fallen.map(|why| format!("logins: {}: {why}", names.join(", "))));
         }
-        for (path, AccessLog { follower, log, uid }) in &mut self.access_logs {
+        for (path, AccessLog { follower, log, uid, from, whole }) in &mut self.access_logs {
             let (web, requests) = (&mut self.web, &mut self.requests);
             web.begin(log.clone());
             let mut line = |line: &[u8]| {
-                web.line(line, now);
+                let at = web.line_at(line, now);
+                *from = from.or(at);
                 requests.line(line, &log.format, *uid, now);
             };
-            if let Err(e) = follower.read_new(READ_BYTES, &mut line) {
+            let read = follower.read_new(READ_BYTES, &mut line);
+            *whole = read.as_ref().is_ok_and(|progress| progress.caught_up) && follower.cursor().is_some();
+            if *whole {
+                from.get_or_insert(now);
+            }
+            if let Err(e) = read {
                 reading.blind.push(format!("web: {}: {e}; run this as root", path.display()));
             }
         }
@@ -196,16 +298,17 @@ impl Records {
         web::settle(&mut seen);
         reading.join(seen);
         self.read_fpm_logs(now);
-        for Finding { signal, evidence } in &reading.findings {
-            if signal.kind == Kind::Crawling {
-                let addresses = evidence.get(FactKey::Addresses).map(ToString::to_string).unwrap_or_default();
-                self.crawled.insert(signal.account.name.clone(), (now, addresses));
-            }
-            if signal.strength > Strength::Hint && signal.trouble() == model::Trouble::Intrusion {
-                let place =
-                    [FactKey::Script, FactKey::Line, FactKey::Service].into_iter().find_map(|k| evidence.get(k));
-                let place = place.map(ToString::to_string).unwrap_or_default();
-                self.last.insert((signal.account.name.clone(), signal.class()), (signal.at, place));
+        for Finding { signal, evidence } in reading.findings.iter().filter(|f| f.signal.kind == Kind::Crawling) {
+            let addresses = evidence.get(FactKey::Addresses).map(ToString::to_string).unwrap_or_default();
+            self.crawled.insert(signal.account.name.clone(), (now, addresses));
+        }
+        // Scripts are asked for anew by a verification.
+        let entered = |f: &&Finding| f.signal.kind == Kind::GuessedSiteLogin && f.signal.strength > Strength::Hint;
+        last.extend(reading.findings.iter().filter(entered).map(found));
+        for (account, class, at, place) in last {
+            let known = self.last.entry((account, class)).or_insert_with(|| (at, place.clone()));
+            if at >= known.0 {
+                *known = (at, place);
             }
         }
         reading.blind.extend(self.blind.iter().chain(&self.fpm_blind).cloned());
@@ -231,50 +334,102 @@ impl Records {
         self.crawled.iter().map(|(name, (_, addresses))| (name.clone(), addresses.clone())).collect()
     }
 
-    /// The part of a verification that these records answer: what was seen of this account since then. A record that
-    /// is not there or cannot be read has no line.
+    /// The part of a verification that these records answer: what was seen of this account since then.
+    ///
+    /// Nothing is clean by a log that was not read: of somebody else, not to its end, or only from later on.
     pub fn checked(&mut self, account: &AccountRef, since: Moment, now: Moment) -> Vec<Checked> {
-        let mut verdicts = Vec::new();
+        let entry = self.accounts.iter().find(|entry| entry.account == *account).cloned();
         let last = |class| self.last.get(&(account.name.clone(), class)).filter(|(at, _)| *at > since);
-        let verdict = |class, count| match last(class) {
-            Some((_, place)) => Verdict::Found { place: place.clone() },
-            None => Verdict::Clean { count },
+        let verdict = |found: Option<String>, count: Option<u64>| match (found, count) {
+            (Some(place), _) => Verdict::Found { place },
+            (None, Some(count)) => Verdict::Clean { count },
+            (None, None) => Verdict::NotChecked { why: "no_log".to_owned() },
         };
-        let covered: Vec<_> = self.logins.iter().flat_map(|log| log.watch.covered(&account.name)).collect();
-        if self.logins.iter().flat_map(|logs| &logs.logs).any(|(_, log)| log.cursor().is_some()) {
-            verdicts.push((Check::Logins, verdict(Class::Login, covered.iter().map(|c| c.logins).sum())));
+        let found = |class| last(class).map(|(_, place)| place.clone());
+        let logins = entry.as_ref().and_then(|_| self.logins_since(account, since));
+        let seen = self.web.seen(account, since);
+        let requests = self.covers_requests(account, &seen, since).then_some(seen.requests);
+        let checks = [
+            (Check::Logins, verdict(found(Class::Login), logins)),
+            (Check::Requests, verdict(seen.found.or_else(|| found(Class::Web)), requests)),
+            (Check::Cron, self.cron_now(entry.as_ref(), now)),
+        ];
+        checks.into_iter().map(|(check, verdict)| Checked { check, at: now, verdict }).collect()
+    }
+
+    /// How many logins of the account were read, when all of them since then were.
+    fn logins_since(&self, account: &AccountRef, since: Moment) -> Option<u64> {
+        let mut count = None;
+        for logs in &self.logins {
+            if logs.logs.iter().all(|(_, log)| log.cursor().is_none()) {
+                continue; // there are no such logs
+            }
+            let whole = logs.whole_since?;
+            let covered = logs.watch.covered(&account.name);
+            if covered.iter().any(|c| whole.min(c.from) > since) || covered.is_empty() && whole > since {
+                return None;
+            }
+            *count.get_or_insert(0) += covered.iter().map(|c| c.logins).sum::<u64>();
         }
-        if !self.access_logs.is_empty() {
-            verdicts.push((Check::Requests, verdict(Class::Web, self.web.counts().lines)));
+        count
+    }
+
+    /// Whether each log that can hold lines of this account was read since then, and there is one.
+    fn covers_requests(&self, account: &AccountRef, seen: &web::Seen, since: Moment) -> bool {
+        let concerns = |log: &AccessLog| match &log.log.owner {
+            web::Owner::Sure(owner, _) => owner == account,
+            web::Owner::Lines | web::Owner::Otherwise(_) => seen.named,
+        };
+        let mut logs = self.access_logs.values().filter(|log| concerns(log)).peekable();
+        !self.left_out && logs.peek().is_some() && logs.all(|log| log.covers(since))
+    }
+
+    /// What is scheduled for the account now: its crontab, its jobs of at(1), its lines in files that only root writes.
+    fn cron_now(&self, entry: Option<&AccountEntry>, now: Moment) -> Verdict {
+        let not_checked = |why: &str| Verdict::NotChecked { why: why.to_owned() };
+        let Some(entry) = entry else { return not_checked("no_log") };
+        let Ok(table) = cron::spooled(&self.spool, &entry.account.name) else { return not_checked("no_rights") };
+        let mut watch = cron::Watch::new(cron::Settings { own: self.own.clone() });
+        watch.table(entry, &table.unwrap_or_default(), now);
+        let waiting = cron::waiting(&self.spool.with_file_name("atjobs")).unwrap_or_default();
+        for (_, job) in waiting.jobs.iter().filter(|(uid, _)| *uid == entry.account.uid) {
+            watch.job(entry, job, now);
         }
-        let entry = self.accounts.iter().find(|entry| entry.account == *account);
-        if let Some(entry) = entry
-            && let Ok(table) = cron::spooled(Path::new(CRON_SPOOL), &account.name)
-        {
-            let mut watch = cron::Watch::new(cron::Settings::default());
-            watch.table(entry, &table.unwrap_or_default(), now);
-            let reading = watch.news(now);
-            let bad = reading.findings.iter().find(|f| f.signal.strength > Strength::Hint);
-            let line = |f: &Finding| f.evidence.get(FactKey::Line).map(ToString::to_string).unwrap_or_default();
-            let clean = Verdict::Clean { count: reading.lines };
-            verdicts.push((Check::Cron, bad.map_or(clean, |f| Verdict::Found { place: line(f) })));
+        let mut reading = watch.news(now);
+        let count = reading.lines;
+        for path in system_tables(&self.system) {
+            if let Ok(table) = std::fs::read(&path) {
+                watch.system(std::slice::from_ref(entry), path.as_os_str().as_encoded_bytes(), &table, now);
+            }
         }
-        verdicts.into_iter().map(|(check, verdict)| Checked { check, at: now, verdict }).collect()
+        reading.join(watch.news(now));
+        let bad = reading.findings.iter().find(|f| f.signal.strength > Strength::Hint);
+        match bad {
+            Some(bad) => Verdict::Found { place: found(bad).3 },
+            None if waiting.missed > 0 => not_checked("no_rights"),
+            None => Verdict::Clean { count },
+        }
     }
 
     /// Tables of the spool, jobs of at, files of cron.d: those that changed since they were judged.
     fn read_tables(&mut self, now: Moment) {
-        let spool = Path::new(CRON_SPOOL);
-        if let Err(e) = std::fs::read_dir(spool) {
-            self.blind.push(format!("cron: {CRON_SPOOL}: {e}; run this as root, or give a copy by --crontab"));
+        let spool = self.spool.clone();
+        if let Err(e) = std::fs::read_dir(&spool) {
+            let place = spool.display();
+            self.blind.push(format!("cron: {place}: {e}; run this as root, or give a copy by --crontab"));
             return;
+        }
+        let again = self.judged.is_none_or(|then| now - then >= AGAIN || now < then);
+        if again {
+            self.judged = Some(now);
+            self.jobs.clear();
         }
         for entry in self.accounts.iter() {
             let path = spool.join(entry.account.name.as_str());
-            if !is_new(&mut self.tables, &path) {
+            if !is_new(&mut self.tables, &path) && !again {
                 continue;
             }
-            match cron::spooled(spool, &entry.account.name) {
+            match cron::spooled(&spool, &entry.account.name) {
                 Ok(table) => self.cron.table(entry, &table.unwrap_or_default(), now),
                 Err(e) => {
                     self.tables.remove(&path);
@@ -285,17 +440,19 @@ impl Records {
         // Without at(1) there is no such folder.
         let waiting = cron::waiting(&spool.with_file_name("atjobs")).unwrap_or_default();
         for (uid, job) in waiting.jobs {
-            if let Some(entry) = self.accounts.iter().find(|entry| entry.account.uid == uid) {
+            if let Some(entry) = self.accounts.iter().find(|entry| entry.account.uid == uid)
+                && self.jobs.len() < JOBS_MAX
+                && self.jobs.insert((uid, Hash::of(&job)))
+            {
                 self.cron.job(entry, &job, now);
             }
         }
         if waiting.missed > 0 {
             self.blind.push(format!("cron: {} jobs of at could not be read; run this as root", waiting.missed));
         }
-        let files = std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten();
-        for path in files.take(SYSTEM_TABLES_MAX).map(|file| file.path()) {
+        for path in system_tables(&self.system) {
             // Only root writes there; what is too large is said by the watch.
-            if is_new(&mut self.tables, &path)
+            if (is_new(&mut self.tables, &path) || again)
                 && let Ok(table) = std::fs::read(&path)
             {
                 self.cron.system(&self.accounts, path.as_os_str().as_encoded_bytes(), &table, now);
@@ -350,16 +507,21 @@ impl Records {
     /// Logs that are named, and those in folders that are named: files that are called log and are no error log.
     fn find_access_logs(&mut self) {
         let mut found = Vec::new();
+        self.left_out = false;
         for place in &self.places {
             match std::fs::read_dir(place) {
                 Ok(files) => found.extend(files.flatten().map(|file| file.path()).filter(|path| is_access_log(path))),
                 Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => found.push(place.clone()),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => self.blind.push(format!("web: {}: {e}; run this as root", place.display())),
+                Err(e) => {
+                    self.left_out = true;
+                    self.blind.push(format!("web: {}: {e}; run this as root", place.display()));
+                }
             }
         }
         if found.len() > self.most {
             let more = found.len() - self.most;
+            self.left_out = true;
             let next = "raise LimitNOFILE of the service, or name fewer in [web] access_logs";
             self.blind.push(format!("web: {more} access logs are left out; {next}"));
             found.truncate(self.most);
@@ -368,19 +530,39 @@ impl Records {
         let before = ACCESS_LOG_BEFORE.min(ACCESS_LOGS_BEFORE / found.len().max(1) as u64);
         self.access_logs.retain(|path, _| found.contains(path));
         for path in found {
-            let Records { web, accounts, access_logs, .. } = self;
+            let Records { web, access_logs, .. } = self;
             access_logs.entry(path).or_insert_with_key(|path| {
-                let owner = web.owner_of(path);
-                let uid = match &owner {
-                    web::Owner::Sure(account, _) => Some(account.uid),
-                    _ => None,
-                };
-                let uid = uid.filter(|uid| accounts.iter().any(|entry| entry.account.uid == *uid));
+                let (owner, uid) = owner_of(web, path);
                 let follower = Follower::new(path.clone(), Start::BeforeEnd(before));
-                AccessLog { follower, log: web::Log { format: web::Format::default(), owner }, uid }
+                let log = web::Log { format: web::Format::default(), owner };
+                AccessLog { follower, log, uid, from: None, whole: false }
             });
         }
     }
+}
+
+/// Whose a log is, and the uid when all of it is one account's.
+fn owner_of(web: &web::Watch, path: &Path) -> (web::Owner, Option<u32>) {
+    let owner = web.owner_of(path);
+    let uid = match &owner {
+        web::Owner::Sure(account, _) => Some(account.uid),
+        _ => None,
+    };
+    (owner, uid)
+}
+
+/// Account and class of a finding, when it was, and where.
+fn found(finding: &Finding) -> (AccountName, Class, Moment, String) {
+    let Finding { signal, evidence } = finding;
+    let place = [FactKey::Script, FactKey::Line, FactKey::Service].into_iter().find_map(|k| evidence.get(k));
+    let place = place.map(ToString::to_string).unwrap_or_default();
+    (signal.account.name.clone(), signal.class(), signal.at, place)
+}
+
+/// The files of cron.d, at most [`SYSTEM_TABLES_MAX`].
+fn system_tables(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.take(SYSTEM_TABLES_MAX).map(|file| file.path())
 }
 
 /// A word for the log about who attacks; nobody's account is at fault.
@@ -410,3 +592,6 @@ fn is_fpm_log(path: &Path) -> bool {
     let ends = [".log", "_log", ".slow", ".access"].iter().any(|end| name.ends_with(end));
     speaks && ends && !name.contains("error") && path.is_file()
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,11 +42,19 @@ pub struct Settings {
     pub own: Vec<IpAddr>,
 }
 
+/// When a line was seen first.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    at: Moment,
+    /// It was not there at an earlier look.
+    new: bool,
+}
+
 /// Reads tables and tells what is wrong with them.
 pub struct Watch {
     settings: Settings,
-    /// Lines of each table by their hash, and since when each is there; `None`: it was there at the first look.
-    known: HashMap<Vec<u8>, HashMap<Hash, Option<Moment>>>,
+    /// Lines of each table by their hash, and since when each is known.
+    known: HashMap<Vec<u8>, HashMap<Hash, First>>,
     reading: Reading,
 }
 
@@ -89,8 +97,21 @@ impl Watch {
         let deeds = shell::read(&job.command, owner.home.as_bytes(), None, &[]);
         if let Some(verdict) = judge(&job, &deeds, &around) {
             let line = body.trim_ascii().split(|b| *b == b'\n').next_back().unwrap_or_default();
-            self.reading.findings.push(finding(owner, verdict, None, line, None, now, Target::Nothing));
+            self.reading.findings.push(finding(
+                owner,
+                verdict,
+                None,
+                line,
+                First { at: now, new: false },
+                now,
+                Target::Nothing,
+            ));
         }
+    }
+
+    /// The account is gone: the next one of its name begins anew.
+    pub fn forget(&mut self, account: &AccountName) {
+        self.known.remove(account.as_str().as_bytes());
     }
 
     /// What was read since the last call.
@@ -144,8 +165,8 @@ impl Watch {
             jobs += 1;
             let hash = Hash::of(text.trim_ascii());
             let since = match &before {
-                Some(before) => before.get(&hash).copied().unwrap_or(Some(now)),
-                None => None,
+                Some(before) => before.get(&hash).copied().unwrap_or(First { at: now, new: true }),
+                None => First { at: now, new: false },
             };
             lines.insert(hash, since);
             let Some(owner) = owner(job.user) else { continue };
@@ -253,7 +274,7 @@ fn finding(
     verdict: Verdict,
     number: Option<usize>,
     text: &[u8],
-    since: Option<Moment>,
+    since: First,
     now: Moment,
     target: Target,
 ) -> Finding {
@@ -270,8 +291,8 @@ fn finding(
         };
         evidence.text(key, subject);
     }
-    if let Some(since) = since {
-        evidence.text(FactKey::From, since.to_string());
+    if since.new {
+        evidence.text(FactKey::From, since.at.to_string());
     }
     for kind in &verdict.also {
         let word = serde_json::to_value(kind).ok();
@@ -286,7 +307,7 @@ fn finding(
         account: owner.account.clone(),
         site: None,
         at: now,
-        since: since.unwrap_or(now),
+        since: since.at,
         target,
         fingerprint: Hash::of_parts(&[b"cron", account, &kind, text.trim_ascii()]),
         evidence: Hash::of(&serde_json::to_vec(&evidence).unwrap_or_default()),

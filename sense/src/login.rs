@@ -10,6 +10,7 @@ mod ftp_log;
 mod judge;
 mod line;
 mod mail_log;
+mod maps;
 mod pairs;
 mod recorded;
 mod shell_log;
@@ -32,6 +33,7 @@ use crate::mail::country::normal;
 use crate::mail::stamp::Stamps;
 use crate::reading::Reading;
 use event::{Event, Read, What};
+use maps::Maps;
 use state::{
     Abroad, Bounded, Credential, ENTRIES_MAX, FEW, Foreign, Guess, Network, Origin, TRANSFERS_MAX, Transfer, Tried,
     mark,
@@ -51,12 +53,22 @@ const SETTLED: Span = Span::minutes(10);
 pub struct Settings {
     /// The accounts of the node.
     pub accounts: Arc<[AccountEntry]>,
-    /// The node's own addresses and its proxies: never named as a source.
+    /// The node's own addresses: never named as a source.
     pub own: Vec<IpAddr>,
+    /// Networks that are never named as a source either: proxies, monitoring, the office.
+    pub never: Vec<model::Network>,
     /// The node's zone, in which stamps without one are written.
     pub zone: TimeZone,
     /// Who can write into the log: through the syslog socket every tenant can, so that nothing is conclusive.
     pub trust: Trust,
+}
+
+impl Settings {
+    /// Whether it is the node itself or a network that is nobody's: behind it nobody can be told from another.
+    fn is_near(&self, address: &IpAddr) -> bool {
+        let own = self.own.contains(address) || self.never.iter().any(|network| network.contains(*address));
+        own || address.is_loopback() || address.is_unspecified()
+    }
 }
 
 /// What can be said of the logins of one account to one service.
@@ -113,19 +125,10 @@ pub struct Watch {
 impl Watch {
     /// A watch that has seen nothing yet.
     pub fn new(settings: Settings) -> Watch {
-        let (mut by_name, mut by_domain) = (HashMap::new(), HashMap::new());
-        for (at, entry) in settings.accounts.iter().enumerate() {
-            by_name.insert(entry.account.name.as_str().as_bytes().to_vec(), at);
-            for domain in entry.sites.iter().flat_map(|site| std::iter::once(&site.domain).chain(&site.aliases)) {
-                let domain = domain.as_str().trim_start_matches("www.").as_bytes().to_vec();
-                let held = by_domain.entry(domain).or_insert(Some(at));
-                *held = held.filter(|held| *held == at);
-            }
-        }
-        let zone = |entry: &AccountEntry| TimeZone::get(&entry.time_zone).unwrap_or(TimeZone::UTC);
+        let Maps { by_name, by_domain, zones } = Maps::of(&settings.accounts);
         Watch {
             stamps: Stamps::new(settings.zone.clone()),
-            zones: settings.accounts.iter().map(zone).collect(),
+            zones,
             by_name,
             by_domain,
             origins: Bounded::new(ENTRIES_MAX),
@@ -153,6 +156,31 @@ impl Watch {
     pub fn set_countries(&mut self, countries: Option<Arc<Countries>>, node: Option<[u8; 2]>) {
         let node = node.map(|node| normal(node.map(|b| b.to_ascii_lowercase())));
         self.countries = countries.zip(node);
+    }
+
+    /// The accounts as they are now. Accounts are known by their number here: what is known of those that go on gets
+    /// the new one, the rest is forgotten.
+    pub fn set_accounts(&mut self, accounts: Arc<[AccountEntry]>) {
+        let numbers: HashMap<_, usize> = accounts.iter().enumerate().map(|(at, entry)| (&entry.account, at)).collect();
+        let moved: Vec<Option<usize>> =
+            self.settings.accounts.iter().map(|entry| numbers.get(&entry.account).copied()).collect();
+        let new = |at: &usize| moved.get(*at).copied().flatten();
+        self.credentials.rekey(&|(service, at, name)| Some((*service, new(at)?, *name)));
+        self.transfers.rekey(&|(service, at, source)| Some((*service, new(at)?, *source)));
+        self.rewritten.rekey(&|(service, at)| Some((*service, new(at)?)));
+        for origin in self.origins.values_mut() {
+            origin.welcome = origin.welcome.iter().filter_map(new).collect();
+        }
+        let logins = std::mem::take(&mut self.logins).into_iter();
+        self.logins = logins.filter_map(|((at, service), n)| Some(((new(&at)?, service), n))).collect();
+        let unfamiliar = std::mem::take(&mut self.unfamiliar).into_iter();
+        self.unfamiliar = unfamiliar.filter_map(|(at, service)| Some((new(&at)?, service))).collect();
+        let found = std::mem::take(&mut self.found).into_iter();
+        self.found = found
+            .filter_map(|((at, service, name, kind), held)| Some(((new(&at)?, service, name, kind), held)))
+            .collect();
+        Maps { by_name: self.by_name, by_domain: self.by_domain, zones: self.zones } = Maps::of(&accounts);
+        self.settings.accounts = accounts;
     }
 
     /// One line without its newline, read at `now`.
@@ -196,7 +224,15 @@ impl Watch {
         let Some(source) = source else { return };
         let account = self.account_of(event.service, &user);
         let name = mark(&user.to_ascii_lowercase());
+        let near = self.settings.is_near(&source);
         match event.what {
+            // A webmail or proxy: the failures of one are not before the login of another.
+            What::Failed(_) | What::Unknown if near => {}
+            What::Accepted { .. } if near => {
+                if let Some(account) = account {
+                    *self.logins.entry((account, event.service)).or_default() += 1;
+                }
+            }
             What::Failed(times) => self.failed(event.service, account, name, source, times, at),
             What::Unknown => self.unknown(event.service, account, name, source, at),
             What::Accepted { method, key, second, country } => {
@@ -445,7 +481,7 @@ impl Watch {
             }
         }
         findings.sort_by_key(|(about, _)| *about);
-        let attacks = judge::attacks(&self.origins, &self.tried, &self.settings.own, &mut self.told_attacks);
+        let attacks = judge::attacks(&self.origins, &self.tried, &self.settings, &mut self.told_attacks);
         Reading {
             findings: findings.into_iter().map(|(_, finding)| finding).collect(),
             attacks,
@@ -453,6 +489,11 @@ impl Watch {
             dropped: std::mem::take(&mut self.dropped),
             ..Reading::default()
         }
+    }
+
+    /// Who can write into the logs.
+    pub fn trust(&self) -> Trust {
+        self.settings.trust
     }
 
     /// What can be said of an account's logins, by service; nothing of services whose log was not read.

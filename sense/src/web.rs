@@ -13,6 +13,7 @@ pub mod known;
 pub mod login;
 pub mod place;
 pub mod probe;
+pub mod proof;
 pub mod report;
 pub mod request;
 pub mod requests;
@@ -27,7 +28,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccountEntry, Moment};
+use model::{AccountEntry, AccountRef, Kind, Moment, Network, Strength};
 
 pub use format::Format;
 pub use place::{Log, Owner};
@@ -49,8 +50,10 @@ const JUDGE_LINES: u64 = 1 << 18;
 pub struct Settings {
     /// The accounts of the node.
     pub accounts: Arc<[AccountEntry]>,
-    /// The node's own addresses and its proxies.
+    /// The node's own addresses.
     pub own: Vec<IpAddr>,
+    /// Networks that are nobody's: proxies, monitoring, the office.
+    pub never: Vec<Network>,
 }
 
 /// What was read.
@@ -62,8 +65,19 @@ pub struct Counts {
     pub dropped: u64,
     /// Lines of a virtual host that nobody owns.
     pub unknown_site: u64,
-    /// Requests of the node itself.
+    /// Requests of the node itself and of networks that are nobody's.
     pub own: u64,
+}
+
+/// What was seen of one account's sites.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests to them that were read.
+    pub requests: u64,
+    /// Whether some of these stood in a log that is not the account's own.
+    pub named: bool,
+    /// An intruder's script that answered.
+    pub found: Option<String>,
 }
 
 /// Watches access logs, recorded or live.
@@ -71,6 +85,7 @@ pub struct Watch {
     places: Places,
     sites: Vec<Option<Box<Site>>>,
     own: Vec<Source>,
+    never: Vec<Network>,
     log: Log,
     /// The virtual host of the last line and where it belongs.
     last: (Vec<u8>, Option<usize>),
@@ -94,6 +109,7 @@ impl Watch {
             sites: (0..places.len()).map(|_| None).collect(),
             places,
             own,
+            never: settings.never,
             log: Log::default(),
             last: (Vec::new(), None),
             clock: Clock::default(),
@@ -103,6 +119,26 @@ impl Watch {
             rows: 0,
             newest: Moment::EPOCH,
         }
+    }
+
+    /// The accounts as they are now. What is known of an account and a site that go on as they were is kept: nobody
+    /// makes the node forget by changing his own.
+    pub fn set_accounts(&mut self, accounts: Arc<[AccountEntry]>) {
+        let places = Places::new(accounts);
+        let before = std::mem::replace(&mut self.sites, (0..places.len()).map(|_| None).collect());
+        for (old, site) in before.into_iter().enumerate() {
+            let Some(new) = places.same(&self.places, old) else { continue };
+            self.sites[new] = site;
+            // Votes are for sites by their number.
+            if let Some(site) = &mut self.sites[new]
+                && places.sites(new) != self.places.sites(old)
+            {
+                site.votes.clear();
+            }
+        }
+        self.places = places;
+        self.rows = self.sites.iter().flatten().map(|site| site.rows()).sum();
+        self.begin(self.log.clone());
     }
 
     /// The lines that follow are of this log.
@@ -118,32 +154,45 @@ impl Watch {
 
     /// Takes one line, without its newline, that was there at `now`.
     pub fn line(&mut self, line: &[u8], now: Moment) {
+        self.line_at(line, now);
+    }
+
+    /// The same; says when its request was, if it was understood.
+    pub fn line_at(&mut self, line: &[u8], now: Moment) -> Option<Moment> {
         self.counts.lines += 1;
         let Some(mut request) = self.log.format.read(line, &mut self.clock) else {
             self.counts.dropped += 1;
-            return;
+            return None;
         };
-        request.at = request.at.min(now);
+        let at = request.at.min(now);
+        request.at = at;
         self.newest = self.newest.max(request.at);
         if *request.site != *self.last.0 {
             self.last.0.clear();
             self.last.0.extend_from_slice(request.site);
             self.last.1 = self.places.of(&self.log.owner, request.site);
         }
-        if self.own.contains(&request.source) {
+        if self.is_own(request.source) {
             self.counts.own += 1;
-            return;
+            return Some(at);
         }
         let Some(place) = self.last.1 else {
             self.counts.unknown_site += 1;
-            return;
+            return Some(at);
         };
         self.take(place, &request);
+        Some(at)
+    }
+
+    fn is_own(&self, source: Source) -> bool {
+        let never = || source.address().is_some_and(|address| self.never.iter().any(|n| n.contains(address)));
+        self.own.contains(&source) || !self.never.is_empty() && never()
     }
 
     fn take(&mut self, place: usize, request: &Request<'_>) {
         let site = self.sites[place].get_or_insert_default();
         let before = site.rows();
+        site.named |= !matches!(self.log.owner, Owner::Sure(..));
         let closer = site.take(request);
         let after = site.rows();
         if closer && self.places.is_unsure(place) && !request.is_bare() {
@@ -189,7 +238,7 @@ impl Watch {
         if self.counts.own >= 1000 && self.counts.own * 10 >= self.counts.lines * 9 && !self.told_own {
             self.told_own = true;
             reading.blind.push(
-                "web: nine of ten requests come from the node itself; give the log of the proxy in front, or have the \
+                "web: nine of ten requests come from the node itself or its proxies; give the log of the proxy in front, or have the \
                  server write the client's address (mod_remoteip, real_ip)"
                     .to_owned(),
             );
@@ -200,6 +249,33 @@ impl Watch {
     /// Rows held now; after each line at most [`ROWS_MAX`].
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// What was seen of one account's sites, for a verification.
+    ///
+    /// Calls of an endpoint that somebody drives say nothing about the account as long as they are no proof; whatever
+    /// answers in a folder for data does.
+    pub fn seen(&self, account: &AccountRef, since: Moment) -> Seen {
+        let mut seen = Seen::default();
+        for (place, site) in
+            self.places.of_account(account).filter_map(|place| Some((place, self.sites[place].as_ref()?)))
+        {
+            seen.requests += site.requests;
+            seen.named |= site.named;
+            let found =
+                site.scripts.iter().filter(|(_, script)| script.called > since.secs()).find(|(path, script)| {
+                    judge::judge(site, path, script).is_some_and(|verdict| {
+                        let driven = verdict.kind == Kind::DrivenScript && known::place(path) != known::Place::Data;
+                        verdict.strength == Strength::Conclusive || !driven
+                    })
+                });
+            if let Some((path, _)) = found {
+                let domain = self.places.likely_site(place, &site.votes);
+                let domain = domain.map(ToString::to_string).unwrap_or_default();
+                seen.found = Some(format!("{domain}{}", model::evidence::printable(path, 300)));
+            }
+        }
+        seen
     }
 
     /// What was read so far.

@@ -109,7 +109,7 @@ fn read(path: &Path, lines: usize) -> (Duration, usize, usize) {
     };
     let size = fs::metadata(path).map_or(0, |m| m.len());
     let began = cpu();
-    let mut watch = Watch::new(Settings { accounts: vec![entry].into(), own: Vec::new() });
+    let mut watch = Watch::new(Settings { accounts: vec![entry].into(), ..Settings::default() });
     watch.begin(Log { format: Format::Standard, owner: Owner::Otherwise(account) });
     let file = File::open(path).expect("the log is readable");
     let part = std::io::Read::take(file, size * lines as u64 / LINES as u64);

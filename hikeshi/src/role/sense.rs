@@ -272,13 +272,17 @@ impl<'a> Senses<'a> {
         }
         let accounts = fresh.accounts.len() as u64;
         self.core.send_value(&FromSense::InventoryEnd { accounts, unclear })?;
-        // What is usual is learnt again from the ends of the logs, so only when somebody came, went or moved.
         let same = self.accounts.entries() == fresh.accounts;
         self.accounts = Accounts::of(fresh.accounts, &self.config.node.shared_uids);
-        if self.records.is_none() || !same {
-            let mut records = Records::new(self.config, self.accounts.shared(), &self.config.node.host_addresses);
-            records.set_countries(self.config, self.countries.countries());
-            self.records = Some(records);
+        match &mut self.records {
+            Some(_) if same => {}
+            Some(records) => records.set_accounts(self.accounts.shared()),
+            None => {
+                let own = &self.config.node.host_addresses;
+                let mut records = Records::new(self.config, self.accounts.shared(), own);
+                records.set_countries(self.config, self.countries.countries());
+                self.records = Some(records);
+            }
         }
         self.groups = Patterns::default().names(self.accounts.entries());
         if let Ok(brief) = self.brief {

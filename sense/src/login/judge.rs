@@ -239,13 +239,13 @@ pub(super) type Told = BTreeSet<(Service, u64, u32)>;
 pub(super) fn attacks(
     origins: &Bounded<(Service, Network), Origin>,
     tried: &Bounded<(Service, u64), Tried>,
-    own: &[IpAddr],
+    settings: &Settings,
     told: &mut Told,
 ) -> Vec<Attack> {
     let mut found: Vec<(Service, Vec<IpAddr>, Run)> = Vec::new();
     let mut fresh = |service, who, run: &Run| told.insert((service, who, run.count.max(1).ilog2()));
     let unwelcome = |key: &(Service, Network)| origins.get(key).is_none_or(|origin| origin.welcome.is_empty());
-    let outside = |a: &IpAddr| !own.contains(a) && !a.is_loopback() && !a.is_unspecified();
+    let outside = |a: &IpAddr| !settings.is_near(a);
     for ((service, network), origin) in origins.iter().filter(|(key, _)| unwelcome(key)) {
         let Some(run) = &origin.attack else { continue };
         if fresh(*service, mark(network.0.to_string().as_bytes()), run) {

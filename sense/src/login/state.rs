@@ -89,6 +89,17 @@ impl<K: std::hash::Hash + Eq, V: Default + Worth> Bounded<K, V> {
         self.map.iter().map(|(key, (_, value))| (key, value))
     }
 
+    /// Gives each entry a new key; those without one are forgotten.
+    pub fn rekey(&mut self, new: &dyn Fn(&K) -> Option<K>) {
+        let before = std::mem::take(&mut self.map);
+        self.map = before.into_iter().filter_map(|(key, value)| Some((new(&key)?, value))).collect();
+    }
+
+    /// All values, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.map.values_mut().map(|(_, value)| value)
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.map.len()

@@ -31,6 +31,7 @@ fn settings() -> Settings {
     Settings {
         accounts: vec![entry("aoi", 3001), entry("fuji", 3002), entry("ume", 3003)].into(),
         own: vec!["192.0.2.10".parse().unwrap()],
+        never: Vec::new(),
         zone: TimeZone::get(ZONE).unwrap(),
         trust: Trust::Guarded,
     }
@@ -437,6 +438,42 @@ fn pairs_name_their_time_service_and_result_in_any_order() {
     assert_eq!(reading.findings[0].signal.target, Target::Logins(vec![Blocked::Shell]));
     assert_eq!(reading.findings[0].signal.since.to_string(), "2026-03-06T17:01:00Z");
     assert_eq!(watch.covered(&"aoi".parse().unwrap())[0].logins, 1);
+}
+
+#[test]
+fn behind_a_proxy_nobody_is_blamed_for_another() {
+    let wrong = lines(40, 3, "sshd[1]: Failed password for aoi from 203.0.113.81 port 4 ssh2");
+    let log = wrong + &at(7500, 1, 0, "sshd[2]: Accepted password for aoi from 203.0.113.81 port 1 ssh2");
+    let told = |settings: Settings| {
+        let (reading, watch) = inspect(log.as_bytes(), settings, now()).unwrap();
+        (reading.findings.len() + reading.attacks.len(), watch.covered(&"aoi".parse().unwrap())[0].logins)
+    };
+    let never = vec!["203.0.113.0/24".to_owned().try_into().unwrap()];
+    assert_eq!(told(Settings { never, ..settings() }), (0, 1));
+    assert_eq!(told(Settings { own: vec!["203.0.113.81".parse().unwrap()], ..settings() }), (0, 1));
+    assert!(told(settings()).0 > 0, "the naive twin");
+}
+
+#[test]
+fn accounts_that_change_leave_what_is_known_of_the_others() {
+    let wrong = lines(40, 3, "sshd[1]: Failed password for fuji from 203.0.113.81 port 4 ssh2");
+    let right = at(7500, 1, 0, "sshd[2]: Accepted password for fuji from 203.0.113.81 port 1 ssh2");
+    let found = |accounts: Vec<AccountEntry>| {
+        let mut watch = Watch::new(settings());
+        wrong.lines().for_each(|line| watch.line(line.as_bytes(), now()));
+        watch.set_accounts(accounts.into());
+        right.lines().for_each(|line| watch.line(line.as_bytes(), now()));
+        let reading = watch.news(now());
+        let names: Vec<String> = reading.findings.iter().map(|f| f.signal.account.name.to_string()).collect();
+        (names.join(" "), watch.covered(&"fuji".parse().unwrap()).iter().map(|c| c.logins).sum::<u64>())
+    };
+    assert_eq!(found(vec![entry("abe", 3009), entry("aoi", 3001), entry("fuji", 3002)]), ("fuji".into(), 1));
+    assert_eq!(found(vec![entry("fuji", 3002)]), ("fuji".into(), 1));
+    // Another owner of the name was not guessed at; nor does a number that is somebody else's now say anything.
+    let mut next = entry("fuji", 3002);
+    next.account.generation += 1;
+    assert_eq!(found(vec![next]).1, 1);
+    assert_eq!(found(vec![entry("aoi", 3001), entry("ume", 3003)]), (String::new(), 0));
 }
 
 mod hostile;

@@ -6,9 +6,10 @@
 //! | the same after a request that only sends data, with two signs | conclusive, upload chain |
 //! | the same to another source, with two signs | conclusive, upload chain |
 //! | signing in, installing within four minutes, the component's own script driven by others, with three signs, one of them the sender's | conclusive, uploaded plugin |
-//! | six different encoded orders to a script in a place for code or data, four points | conclusive, driven script |
-//! | the same, three points | suspicious, driven script |
-//! | six POSTs to a script in a folder for data, varied answers, two networks | conclusive, driven script |
+//! | six different encoded orders to a script in a place for code or data, four points, and a proof | conclusive, driven script |
+//! | the same, three points, or no proof | suspicious, driven script |
+//! | six POSTs to a script in a folder for data, varied answers, two networks, and a proof | conclusive, driven script |
+//! | the same without | suspicious, driven script |
 //! | a script in a folder for data answers a POST, or direct orders in a known upload folder | suspicious, script in uploads |
 //!
 //! Signs of a chain: asked for in vain before; a folder for data; the sender probed; sender and first caller are one
@@ -18,6 +19,14 @@
 //! answers; two callers. Points of a driven script: place (data or code 2, component or loose folder 1), even pace,
 //! varied answers, one program in two networks.
 //!
+//! Callers, their pace, programs and parameters are strangers' own making: whoever wants a shop's callback blocked can
+//! call it as an intruder would. So nothing is conclusive without a fact that no caller makes. For a chain: it was
+//! asked for in vain before, it lies in a folder for data, or in the component that took the upload. For a driven
+//! script (a proof): it was asked for in vain before; it is a file that programs only load, and its answers vary; it
+//! lies among uploads sorted by year and month; or it lies in a folder for data and answered for the first time after
+//! this site's scripts were all known for a week. «In vain» is without parameters, and in the words that the server has
+//! for other names too: a program that says itself that there is no such picture is there.
+//!
 //! Nothing is said of a script to which pages lead, of a front door of a known program (unless it was missing before),
 //! of crawlers, and of scripts whose answers are what the site says to everything. A payment callback, a calendar or
 //! phone, a scheduled call with a key: they have no upload before them, or one answer, or one unchanging value.
@@ -25,6 +34,7 @@
 use model::{Kind, Strength};
 
 use super::known::{self, Place};
+use super::proof::is_proven;
 use super::request::Source;
 use super::script::{Script, Way};
 use super::site::Site;
@@ -57,11 +67,12 @@ pub fn judge(site: &Site, path: &[u8], script: &Script) -> Option<Verdict> {
     }
     let sessions = matches!(&script.origin, Some(o) if o.way == Way::Install);
     let verdict = |kind, strength| Some(Verdict { kind, strength, sessions });
-    if let Some(kind) = chain(site, script) {
-        return verdict(kind, Strength::Conclusive);
+    if let Some((kind, strength)) = chain(site, script) {
+        return verdict(kind, strength);
     }
     if let Some(strength) = orders(place, script).or_else(|| posts(place, script)) {
-        return verdict(Kind::DrivenScript, strength);
+        let proven = is_proven(site, path, place, script);
+        return verdict(Kind::DrivenScript, if proven { strength } else { strength.min(Strength::Suspicious) });
     }
     let asked = known::is_upload_tree(path) && script.asked >= 1 && script.size_max > 0;
     let few = script.sources.len() <= 8 && !script.many;
@@ -71,7 +82,7 @@ pub fn judge(site: &Site, path: &[u8], script: &Script) -> Option<Verdict> {
     }
 }
 
-fn chain(site: &Site, script: &Script) -> Option<Kind> {
+fn chain(site: &Site, script: &Script) -> Option<(Kind, Strength)> {
     let origin = script.origin.as_deref()?;
     if script.driven() < DRIVEN {
         return None;
@@ -83,14 +94,16 @@ fn chain(site: &Site, script: &Script) -> Option<Kind> {
     if origin.way == Way::Install {
         // A service that a new shop component talks to calls it too: it is told apart by what the sender did.
         signs += u32::from(script.is_varied()) + u32::from(strangers >= 2);
-        return (strangers >= 1 && origin.signs >= 1 && signs >= 3).then_some(Kind::UploadedPlugin);
+        let found = strangers >= 1 && origin.signs >= 1 && signs >= 3;
+        return found.then_some((Kind::UploadedPlugin, Strength::Conclusive));
     }
     signs += u32::from(far) + u32::from(far && script.is_varied());
     let own = origin.source == script.first_source;
     let needed = if own && origin.way == Way::Upload { 1 } else { 2 };
     // Orders have answers: a script that says one and the same to everybody is more likely told than asked.
     let told = script.size_max == script.size_min && script.driven() > 5 && !script.missing_before;
-    (signs >= needed && !(told && signs <= needed)).then_some(Kind::UploadChain)
+    let strength = if origin.proven { Strength::Conclusive } else { Strength::Suspicious };
+    (signs >= needed && !(told && signs <= needed)).then_some((Kind::UploadChain, strength))
 }
 
 /// Encoded orders in the address.

@@ -141,7 +141,7 @@ const DATA: &[&str] = &[
     "/fileadmin/",
     "/typo3temp/",
 ];
-const DATA_WORDS: &[&str] = &[
+pub(super) const DATA_WORDS: &[&str] = &[
     "uploads",
     "userfiles",
     "userupload",
@@ -155,7 +155,7 @@ const DATA_WORDS: &[&str] = &[
     "caches",
     "sessions",
 ];
-const LOOSE_WORDS: &[&str] = &[
+pub(super) const LOOSE_WORDS: &[&str] = &[
     "upload",
     "files",
     "file",
@@ -183,7 +183,7 @@ const LOOSE_WORDS: &[&str] = &[
     "backups",
     "data",
 ];
-const CODE_WORDS: &[&str] = &[
+pub(super) const CODE_WORDS: &[&str] = &[
     "includes",
     "include",
     "inc",
@@ -282,11 +282,11 @@ pub fn component(path: &[u8]) -> Option<&[u8]> {
     None
 }
 
-fn is_year(part: &[u8]) -> bool {
+pub(super) fn is_year(part: &[u8]) -> bool {
     part.len() == 4 && part.starts_with(b"20") && part.iter().all(u8::is_ascii_digit)
 }
 
-fn is_month(part: &[u8]) -> bool {
+pub(super) fn is_month(part: &[u8]) -> bool {
     part.len() == 2 && part.iter().all(u8::is_ascii_digit)
 }
 

@@ -30,6 +30,9 @@ const FAILURES_REFUSED: u32 = 60;
 /// Failures of one source that nobody has by mistake.
 const OWN_FAILURES: u32 = 10;
 
+/// Pictures and styles of an address that others use too; and no fewer than its failures.
+const VISITED_MIN: u32 = 20;
+
 /// What one source tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Try {
@@ -50,6 +53,15 @@ pub struct Try {
     office: u32,
     /// Was behind the login once: staff, whatever is mistyped later.
     inside: bool,
+    /// Pictures and styles that pages led to.
+    visited: u32,
+}
+
+impl Try {
+    /// Whether visitors come from there too, each with his pictures and styles: an office, a telephone company.
+    fn brings_visitors(&self) -> bool {
+        self.visited >= self.fails.max(VISITED_MIN)
+    }
 }
 
 /// One login of a site.
@@ -112,6 +124,18 @@ impl Logins {
             && let Some(tried) = login.tries.get_mut(&request.source)
         {
             tried.form = true;
+        }
+    }
+
+    /// A picture or style was loaded.
+    pub fn visited(&mut self, request: &Request<'_>) {
+        if request.is_bare() {
+            return;
+        }
+        for login in &mut self.known {
+            if let Some(tried) = login.tries.get_mut(&request.source) {
+                tried.visited = tried.visited.saturating_add(1);
+            }
         }
     }
 
@@ -293,10 +317,11 @@ impl Login {
         self.tries.values().map(|t| t.fails).fold(0, u32::saturating_add)
     }
 
-    /// Sources to be slowed down, most failures first, and the failures of all: not those that were let in.
+    /// Sources to be slowed down, most failures first, and the failures of all: not those that were let in, and not
+    /// those from which visitors come.
     pub fn guessers(&self) -> (Vec<Source>, u32) {
-        let mut all: Vec<(&Source, &Try)> =
-            self.tries.iter().filter(|(_, t)| t.fails > 0 && !t.inside && t.oks * 2 <= t.fails).collect();
+        let strange = |t: &Try| t.fails > 0 && !t.inside && t.oks * 2 <= t.fails && !t.brings_visitors();
+        let mut all: Vec<(&Source, &Try)> = self.tries.iter().filter(|(_, t)| strange(t)).collect();
         all.sort_by_key(|(source, tried)| (std::cmp::Reverse(tried.fails), **source));
         let sources = all.iter().filter(|(s, _)| **s != Source::UNKNOWN).map(|(s, _)| **s);
         (sources.take(super::crowd::SOURCES_MAX).collect(), self.fails_known())

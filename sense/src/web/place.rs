@@ -39,6 +39,8 @@ pub struct Places {
     accounts: Arc<[AccountEntry]>,
     /// By virtual host; `None` where two accounts claim it.
     names: HashMap<Vec<u8>, Option<usize>>,
+    /// The place of each account's lines of no certain site.
+    general: HashMap<AccountRef, usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +56,10 @@ impl Places {
             all: vec![PlaceOf { account: None, site: None }],
             accounts: accounts.clone(),
             names: HashMap::new(),
+            general: HashMap::new(),
         };
         for (account, entry) in accounts.iter().enumerate() {
+            places.general.insert(entry.account.clone(), places.all.len());
             places.all.push(PlaceOf { account: Some(account), site: None });
             for (site, known) in entry.sites.iter().enumerate() {
                 let at = places.all.len();
@@ -82,11 +86,7 @@ impl Places {
     /// Where a line of this log and virtual host belongs; none: to a site that nobody owns.
     pub fn of(&self, owner: &Owner, name: &[u8]) -> Option<usize> {
         let named = self.named(name);
-        let general = |account: &AccountRef| {
-            self.all
-                .iter()
-                .position(|p| p.site.is_none() && p.account.is_some_and(|a| self.accounts[a].account == *account))
-        };
+        let general = |account: &AccountRef| self.general.get(account).copied();
         match owner {
             Owner::Lines if name.is_empty() => Some(0),
             Owner::Lines => named,
@@ -114,6 +114,32 @@ impl Places {
     /// The account of a place.
     pub fn account(&self, place: usize) -> Option<&AccountEntry> {
         self.all.get(place)?.account.map(|at| &self.accounts[at])
+    }
+
+    /// The places of an account.
+    pub fn of_account(&self, account: &AccountRef) -> std::ops::Range<usize> {
+        let from = self.general.get(account).copied().unwrap_or_default();
+        // Without an account: no place, not even nobody's.
+        from..self.account(from).map_or(from, |known| from + 1 + known.sites.len())
+    }
+
+    /// The place here that is the same account's, and the same site's, as one of `others`.
+    pub fn same(&self, others: &Places, place: usize) -> Option<usize> {
+        let Some(account) = others.account(place) else { return (place == 0).then_some(0) };
+        let at = *self.general.get(&account.account)?;
+        match others.site(place) {
+            None => Some(at),
+            Some(site) => {
+                let sites = &self.account(at)?.sites;
+                // The site's places follow the account's, in the order of its sites.
+                sites.iter().position(|known| known.domain == *site).map(|n| at + 1 + n)
+            }
+        }
+    }
+
+    /// The names of the sites of a place's account.
+    pub fn sites(&self, place: usize) -> Vec<&Domain> {
+        self.account(place).into_iter().flat_map(|account| &account.sites).map(|site| &site.domain).collect()
     }
 
     /// The site of a place, when it is sure.

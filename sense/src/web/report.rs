@@ -24,6 +24,10 @@ struct Scene<'a> {
     now: Moment,
 }
 
+/// Seconds of a script's own time after which a new call of it is told again: what was ordered may have been refused,
+/// or the owner may have said that it is gone.
+const AGAIN_SECS: i64 = 3600;
+
 /// Adds what is new about one site.
 pub fn tell(places: &Places, place: usize, site: &mut Site, now: Moment, reading: &mut Reading) {
     let votes = site.votes.clone();
@@ -56,7 +60,7 @@ pub fn tell(places: &Places, place: usize, site: &mut Site, now: Moment, reading
             .text(FactKey::From, Moment::from_secs(since).to_string())
             .text(FactKey::To, Moment::from_secs(until).to_string())
             .text(FactKey::Addresses, addresses(&sources));
-        scene.against(Kind::SiteGuessing, &path, &sources, evidence, Moment::from_secs(since), reading);
+        scene.against(Kind::SiteGuessing, &path, &sources, evidence, [since, until].map(Moment::from_secs), reading);
     }
     if let Some(crawl) = site.crowd.seen.take() {
         let sources: Vec<Source> = crawl.sources.iter().map(|(s, _)| *s).collect();
@@ -68,7 +72,7 @@ pub fn tell(places: &Places, place: usize, site: &mut Site, now: Moment, reading
             .text(FactKey::From, crawl.since.to_string())
             .text(FactKey::To, crawl.until.to_string())
             .text(FactKey::Addresses, addresses(&sources));
-        scene.against(Kind::Crawling, b"", &sources, evidence, crawl.since, reading);
+        scene.against(Kind::Crawling, b"", &sources, evidence, [crawl.since, crawl.until], reading);
     }
     if let Some(seen) = site.probes.seen.take() {
         let mut evidence = Evidence::default();
@@ -89,19 +93,24 @@ fn scripts(scene: &Scene<'_>, site: &mut Site, reading: &mut Reading) {
         .scripts
         .iter()
         .filter(|(path, script)| {
-            script.told != Some(Strength::Conclusive) && FilePath::new(path.get(1..).unwrap_or_default()).is_ok()
+            let silent = script.told.is_some_and(|(told, at)| told == Strength::Conclusive && !is_due(script, at));
+            !silent && FilePath::new(path.get(1..).unwrap_or_default()).is_ok()
         })
         .filter_map(|(path, script)| Some((judge(site, path, script)?, path.clone())))
         .collect();
     found.sort_by(|(a, p), (b, q)| b.strength.cmp(&a.strength).then_with(|| p.cmp(q)));
     for (verdict, path) in found.into_iter().take(TOLD_MAX) {
         let Some(script) = site.scripts.get_mut(&path) else { continue };
-        if script.told >= Some(verdict.strength) {
+        if script.told.is_some_and(|(told, at)| told >= verdict.strength && !is_due(script, at)) {
             continue;
         }
-        script.told = Some(verdict.strength);
+        script.told = Some((verdict.strength, script.called));
         scene.script(&verdict, &path, script, reading);
     }
+}
+
+fn is_due(script: &Script, told: i64) -> bool {
+    script.called >= told + AGAIN_SECS
 }
 
 impl Scene<'_> {
@@ -134,7 +143,8 @@ impl Scene<'_> {
             .text(FactKey::Addresses, addresses(&script.sources));
         let target = Target::Scripts { site, paths: vec![below], sessions: verdict.sessions };
         let since = Moment::from_secs(script.origin.as_deref().map_or(script.first, |o| o.at));
-        self.find(verdict.kind, verdict.strength, path, target, evidence, since, reading);
+        let span = [since, Moment::from_secs(script.called)];
+        self.find(verdict.kind, verdict.strength, path, target, evidence, span, reading);
     }
 
     fn entered(&self, entered: &Entered, reading: &mut Reading) {
@@ -153,8 +163,8 @@ impl Scene<'_> {
         }
         let target = Target::Scripts { site, paths: Vec::new(), sessions: true };
         let strength = if entered.sure { Strength::Conclusive } else { Strength::Suspicious };
-        let since = Moment::from_secs(entered.tries.first);
-        self.find(Kind::GuessedSiteLogin, strength, &entered.path, target, evidence, since, reading);
+        let span = [entered.tries.first, entered.at].map(Moment::from_secs);
+        self.find(Kind::GuessedSiteLogin, strength, &entered.path, target, evidence, span, reading);
     }
 
     /// Somebody outside; of a known account's site it is a finding, so that its owner hears of it.
@@ -164,18 +174,20 @@ impl Scene<'_> {
         what: &[u8],
         sources: &[Source],
         evidence: Evidence,
-        since: Moment,
+        span: [Moment; 2],
         reading: &mut Reading,
     ) {
         let sources = sources.iter().filter_map(|s| s.address()).collect::<Vec<_>>();
         match self.account() {
             Some(_) => {
-                self.find(kind, Strength::Suspicious, what, Target::Sources(sources), evidence, since, reading);
+                self.find(kind, Strength::Suspicious, what, Target::Sources(sources), evidence, span, reading);
             }
             None => reading.attacks.push(Attack { kind, strength: Strength::Suspicious, sources, evidence }),
         }
     }
 
+    /// `span`: the first and the last request concerned. A log may be read long after it was written, so a finding is
+    /// of the time of its requests.
     #[expect(clippy::too_many_arguments, reason = "a finding has these parts")]
     fn find(
         &self,
@@ -184,7 +196,7 @@ impl Scene<'_> {
         what: &[u8],
         target: Target,
         evidence: Evidence,
-        since: Moment,
+        span: [Moment; 2],
         reading: &mut Reading,
     ) {
         let Some(known) = self.account() else { return };
@@ -205,8 +217,8 @@ impl Scene<'_> {
             strength,
             account: known.account.clone(),
             site,
-            at: self.now,
-            since,
+            at: span[1].max(span[0]).min(self.now),
+            since: span[0],
             target,
             fingerprint,
             evidence: Hash::of(&body),

@@ -18,6 +18,8 @@ pub struct Script {
     pub first: i64,
     /// See `first`.
     pub last: i64,
+    /// Last direct call that was answered.
+    pub called: i64,
     /// Who called it first.
     pub first_source: Source,
     /// Whether the first call was direct.
@@ -49,8 +51,8 @@ pub struct Script {
     pub missing_before: bool,
     /// How it came there, as far as the log tells.
     pub origin: Option<Box<Origin>>,
-    /// Highest strength that was told already.
-    pub told: Option<model::Strength>,
+    /// Highest strength that was told already, and [`Script::called`] then.
+    pub told: Option<(model::Strength, i64)>,
 }
 
 /// The request that may have put a script there.
@@ -66,6 +68,8 @@ pub struct Origin {
     pub way: Way,
     /// Signs that the script does not belong there, see [`super::judge`].
     pub signs: u32,
+    /// Whether one of them is nothing that the callers made.
+    pub proven: bool,
 }
 
 /// By what a script came.
@@ -86,6 +90,7 @@ impl Script {
         Script {
             first: at,
             last: at,
+            called: at,
             first_source: request.source,
             first_direct: direct,
             hits: 0,
@@ -115,6 +120,7 @@ impl Script {
             self.referred = self.referred.saturating_add(1);
             return;
         }
+        self.called = self.called.max(at);
         self.hits = self.hits.saturating_add(1);
         self.size_max = self.size_max.max(request.size);
         self.size_min = self.size_min.min(request.size);

@@ -26,6 +26,8 @@ const ADMINS_MAX: usize = 64;
 pub const CHAIN_SECS: i64 = 600;
 /// Time between signing in and installing that no person at a screen keeps, seconds; the hard bound is twice that.
 const HASTE_SECS: i64 = 120;
+/// Time for which a site's scripts must be known before a new one is news, seconds.
+const KNOWN_SECS: i64 = 7 * 24 * 3600;
 /// Time between installing and the first answer of the component, seconds.
 const INSTALLED_SECS: i64 = 24 * 3600;
 
@@ -48,6 +50,8 @@ struct Admin {
     path: Box<[u8]>,
     /// Pictures and styles that it loaded before it installed something: a browser shows pages.
     statics: u32,
+    /// Was shown a page behind the login.
+    inside: bool,
     installed: Option<i64>,
 }
 
@@ -63,7 +67,8 @@ pub struct Site {
     pub probes: Probes,
     /// Its scripts that answered.
     pub scripts: Table<Box<[u8]>, Script>,
-    missing: Table<u64, i64>,
+    /// When, and with how many bytes that was said.
+    missing: Table<u64, (i64, u64)>,
     uploads: VecDeque<Upload>,
     posts: VecDeque<Upload>,
     admins: Vec<Admin>,
@@ -71,8 +76,16 @@ pub struct Site {
     pub votes: Vec<(usize, u32)>,
     /// Whether something changed since it was last judged.
     pub touched: bool,
+    /// Requests of others than the node itself.
+    pub requests: u64,
+    /// Whether some of them stood in a log that is not the account's own.
+    pub named: bool,
     /// Scripts forgotten for want of room.
     pub shed: u64,
+    /// Since when each script that answered is remembered, seconds since 1970: the first line, or the last time that
+    /// some were forgotten.
+    known_since: Option<i64>,
+    newest: i64,
 }
 
 impl Site {
@@ -84,9 +97,13 @@ impl Site {
     /// One request that was not the node's own. True when it was worth a closer look.
     pub fn take(&mut self, request: &Request<'_>) -> bool {
         let ending = known::ending(request.path);
+        self.requests += 1;
+        self.newest = self.newest.max(request.at.secs());
+        self.known_since.get_or_insert(request.at.secs());
         self.crowd.take(request, ending, &mut self.lately);
         match (ending, request.method) {
             (Ending::Static, Method::Get | Method::Head | Method::Other) => {
+                self.logins.visited(request);
                 self.looks_around(request);
                 return false;
             }
@@ -106,7 +123,7 @@ impl Site {
         let path = &plain[..];
         let script = known::script(path).filter(|s| s.len() <= PATH_MAX);
         if matches!(request.status, 403 | 404 | 410) && (script.is_some() || is_secret(path)) {
-            self.missed(request, script.unwrap_or(path));
+            self.missed(request, script.unwrap_or(path), path);
         }
         if request.status == 404 {
             return true;
@@ -152,6 +169,12 @@ impl Site {
         }
         let answered =
             request.is_answered() || (request.method == Method::Post && (300..400).contains(&request.status));
+        if request.method == Method::Get && request.status == 200 && purpose.office && !login {
+            self.admins
+                .iter_mut()
+                .filter(|a| a.source == request.source && *a.path != *path)
+                .for_each(|a| a.inside = true);
+        }
         // The form itself lies in the office of many programs.
         let form = login && (request.method == Method::Post || request.query.is_empty());
         if answered && self.logins.is_watching() && purpose.office && !form {
@@ -168,19 +191,20 @@ impl Site {
         }
         self.admins.retain(|a| a.source != request.source || a.installed.is_some());
         let (source, at) = (request.source, request.at.secs());
-        self.admins.push(Admin { source, at, path: path.into(), statics: 0, installed: None });
+        self.admins.push(Admin { source, at, path: path.into(), statics: 0, inside: false, installed: None });
     }
 
-    fn missed(&mut self, request: &Request<'_>, path: &[u8]) {
+    fn missed(&mut self, request: &Request<'_>, path: &[u8], whole: &[u8]) {
         let at = request.at.secs();
         if self.missing.len() >= MISSING_MAX {
-            self.missing.retain(|_, when| at - *when < 3600);
+            self.missing.retain(|_, (when, _)| at - *when < 3600);
             if self.missing.len() >= MISSING_MAX {
                 self.missing.clear();
             }
         }
-        if request.status != 403 {
-            self.missing.insert(short(path), at);
+        // With parameters or a path behind it, a program may say that there is no such thing.
+        if request.status != 403 && request.query.is_empty() && path == whole {
+            self.missing.insert(short(path), (at, request.size));
         }
         self.probes.missed(request, path);
     }
@@ -202,7 +226,7 @@ impl Site {
         if self.scripts.len() >= SCRIPTS_MAX {
             self.shed_scripts();
         }
-        let missing = self.missing.remove(&short(path)).is_some();
+        let missing = self.was_missing(path);
         let mut script = Script::new(request, direct, missing);
         script.origin = self.origin(request, path, missing).map(Box::new);
         script.hit(request, direct);
@@ -210,6 +234,14 @@ impl Site {
         if direct && request.method == Method::Get {
             self.probes.answered(request);
         }
+    }
+
+    /// Whether the server said that this script is not there. A program that says so itself says it in other words
+    /// than the server does of other names.
+    fn was_missing(&mut self, path: &[u8]) -> bool {
+        let Some((_, size)) = self.missing.remove(&short(path)) else { return false };
+        let like = |(_, other): &(i64, u64)| other.abs_diff(size) <= (size.max(*other) / 8).max(64);
+        self.missing.is_empty() || self.missing.values().any(like)
     }
 
     /// The oldest half of those that nothing speaks against.
@@ -223,6 +255,7 @@ impl Site {
             let before = self.scripts.len();
             self.scripts.retain(|_, s| weight(s) > middle);
             self.shed += (before - self.scripts.len()) as u64;
+            self.known_since = Some(self.newest);
         }
     }
 
@@ -232,7 +265,9 @@ impl Site {
         if self.admins.iter().any(|a| a.source == request.source) && known::is_install(path, query) {
             let fresh = |a: &&mut Admin| a.source == request.source && (0..=2 * HASTE_SECS).contains(&(at - a.at));
             if let Some(admin) = self.admins.iter_mut().rev().find(fresh) {
-                admin.installed = Some(at);
+                // Who is not in is led away to the login, and so is a stranger who pretends.
+                let led_away = (300..400).contains(&request.status) && !admin.inside;
+                admin.installed = (!led_away).then_some(at).or(admin.installed);
             }
         }
         let upload = Upload {
@@ -272,7 +307,8 @@ impl Site {
             signs += u32::from(admin.statics == 0);
             signs += u32::from(admin.installed.is_some_and(|then| then - admin.at <= HASTE_SECS / 4));
             let entry = format!("POST {}", printed(&admin.path));
-            return Some(Origin { entry, at: admin.at, source: admin.source, way: Way::Install, signs });
+            let (at, source) = (admin.at, admin.source);
+            return Some(Origin { entry, at, source, way: Way::Install, signs, proven: true });
         }
         let recent =
             |u: &&Upload| (0..=CHAIN_SECS).contains(&(at - u.at)) && (*u.path != *path || u.method == Method::Put);
@@ -289,11 +325,18 @@ impl Site {
         signs += u32::from(wrong);
         signs += u32::from(self.probes.is_prober(upload.source, at));
         signs += u32::from(upload.source == request.source && upload.agent != short(request.agent()));
-        signs += u32::from(is_beside(&upload.path, path) || upload.method == Method::Put);
+        let beside = is_beside(&upload.path, path) || upload.method == Method::Put;
+        signs += u32::from(beside);
         // Who is not the sender must be known by more than the place.
         signs -= u32::from(upload.source != request.source).min(signs);
         let entry = format!("{} {}", upload.method.name(), printed(&upload.path));
-        Some(Origin { entry, at: upload.at, source: upload.source, way, signs })
+        let proven = missing || wrong || beside;
+        Some(Origin { entry, at: upload.at, source: upload.source, way, signs, proven })
+    }
+
+    /// Whether a script answered for the first time when all others had long been known.
+    pub fn is_news(&self, script: &Script) -> bool {
+        self.known_since.is_some_and(|since| script.first - since >= KNOWN_SECS)
     }
 
     /// Whether somebody who calls a script sends uploads himself: then he is a user of the program.

@@ -2,9 +2,10 @@
 
 mod formats;
 mod hostile;
+mod imitation;
 mod stories;
 
-use model::{AccountEntry, AccountRef, FactKey, Moment, Site, Strength};
+use model::{FactKey, Site};
 
 use super::*;
 
@@ -37,7 +38,7 @@ fn accounts() -> Vec<AccountEntry> {
 }
 
 fn watch() -> Watch {
-    Watch::new(Settings { accounts: accounts().into(), own: vec!["192.0.2.10".parse().unwrap()] })
+    Watch::new(Settings { accounts: accounts().into(), own: vec!["192.0.2.10".parse().unwrap()], never: Vec::new() })
 }
 
 fn late() -> Moment {
@@ -166,4 +167,74 @@ fn the_same_trouble_has_the_same_fingerprint_and_is_told_once() {
     assert_eq!(again.findings[0].signal.fingerprint, first.findings[0].signal.fingerprint);
     let other = read("aoi", &text.replace("a.php", "b.php"));
     assert_ne!(other.findings[0].signal.fingerprint, first.findings[0].signal.fingerprint);
+}
+
+/// Feeds the lines to a log of `aoi`, and gives what is new.
+fn feed(watch: &mut Watch, text: &str) -> Reading {
+    watch.begin(Log { format: Format::Standard, owner: Owner::Otherwise(accounts()[0].account.clone()) });
+    log(text).lines().for_each(|l| watch.line(l.as_bytes(), late()));
+    watch.news(late())
+}
+
+#[test]
+fn findings_are_of_the_time_of_their_requests_however_late_they_are_read() {
+    let text = "0..8/30 203.0.113.5 POST /wp-content/uploads/2026/01/a.php 200 500+{n}
+        60..119 203.0.113.1 GET /list?page={n} 200 18000\n60..119 203.0.113.1 GET /l?page={n} 503 1
+        200..259 198.51.100.9 POST /wp-login.php 200 4311";
+    let reading = feed(&mut watch(), text);
+    let ends: Vec<_> = reading.findings.iter().map(|f| (f.signal.kind, f.signal.at.secs() - 1_772_841_600)).collect();
+    use model::Kind::*;
+    assert_eq!(ends, [(UploadsScript, 240), (SiteGuessing, 259), (Crawling, 120)]);
+    assert!(reading.findings.iter().all(|f| f.signal.since <= f.signal.at && f.signal.at < late()));
+}
+
+#[test]
+fn a_script_that_goes_on_is_told_again_after_an_hour() {
+    let calls =
+        |from: i64| format!("{from}..{}/30 203.0.113.5 POST /wp-content/uploads/tool/a.php 200 500+{{n}}", from + 3);
+    let mut watch = watch();
+    let told: Vec<usize> =
+        [0, 600, 3000, 4000, 4100, 90_000].iter().map(|at| feed(&mut watch, &calls(*at)).findings.len()).collect();
+    assert_eq!(told, [1, 0, 0, 1, 0, 1]);
+    // A page of its owner that leads to it is no call of it.
+    let page = "99000 203.0.113.5 POST /wp-content/uploads/tool/a.php 200 500 https://aoi.example.jp/form";
+    assert_eq!(feed(&mut watch, page).findings.len(), 0);
+}
+
+#[test]
+fn accounts_that_change_leave_what_is_known_of_the_others() {
+    let chain = [
+        "0 203.0.113.21 POST /connect/upload.php 200 90\n4 203.0.113.21 GET /images/stories/q.php 200 14",
+        "100..110/60 198.51.100.{a} POST /images/stories/q.php 200 300+{n}",
+    ];
+    let conclusive = |change: &dyn Fn(&mut Vec<AccountEntry>)| {
+        let mut watch = watch();
+        feed(&mut watch, chain[0]);
+        let mut now = accounts();
+        change(&mut now);
+        watch.set_accounts(now.into());
+        told(&feed(&mut watch, chain[1])).contains("aoi UploadChain Conclusive: aoi.example.jp")
+    };
+    // Others come, go and get sites; aoi's own sites change beside the one concerned.
+    assert!(conclusive(&|all| all.insert(0, entry("abe", 3009, &["abe.example.jp"]))));
+    assert!(conclusive(&|all| drop(all.remove(1))));
+    assert!(conclusive(&|all| all[2].sites.push(site("new.kiku.example.jp", "/home/kiku/new"))));
+    assert!(conclusive(&|all| all[0].sites.push(site("new.aoi.example.jp", "/home/aoi/new"))));
+    // The next owner of the name inherits nothing, and neither does a reader that begins anew: the naive twin.
+    assert!(!conclusive(&|all| all[0].account.generation += 1));
+    let mut anew = watch();
+    assert!(!told(&feed(&mut anew, chain[1])).contains("Conclusive"));
+}
+
+#[test]
+fn proxies_and_the_office_are_never_sources() {
+    let never = vec!["203.0.113.0/24".to_owned().try_into().unwrap()];
+    let guess = "0..59 203.0.113.{a} POST /wp-login.php 200 4311";
+    let mut proxied = Watch::new(Settings { accounts: accounts().into(), own: vec![], never });
+    assert_eq!(told(&feed(&mut proxied, guess)), "");
+    assert!(told(&feed(&mut watch(), guess)).contains("SiteGuessing"));
+    // An address that brings visitors too is no guesser alone; one that only pretends to, a little, is.
+    let visitors = "0..89 203.0.113.2 GET /img/{n}.png 200 900 https://aoi.example.jp/";
+    let both = format!("{guess}\n0..1 203.0.113.3 GET /a.css 200 9 https://aoi.example.jp/\n{visitors}");
+    assert_eq!(told(&feed(&mut watch(), &both)), "aoi SiteGuessing Suspicious: 203.0.113.1 203.0.113.3 203.0.113.4");
 }

@@ -138,9 +138,9 @@ pub fn country_file(config: &Config) -> CountryFile {
 }
 
 /// What the reader of login logs is told.
-fn login_settings(inventory: &Inventory, trust: Trust) -> sense::login::Settings {
-    let own = inventory.node.host_addresses.clone();
-    sense::login::Settings { accounts: inventory.accounts.clone().into(), own, zone: zone(), trust }
+fn login_settings(config: &Config, inventory: &Inventory, trust: Trust) -> sense::login::Settings {
+    let (own, never) = (inventory.node.host_addresses.clone(), config.net.never.clone());
+    sense::login::Settings { accounts: inventory.accounts.clone().into(), own, never, zone: zone(), trust }
 }
 
 /// The node's zone, in which stamps without one are written.

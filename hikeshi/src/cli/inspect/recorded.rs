@@ -58,7 +58,7 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
     }
     for path in &args.login_log {
         let failed = |e: std::io::Error| CommandError::failure(format!("{}: {e}", path.display()));
-        let settings = login_settings(&inventory, Trust::Guarded);
+        let settings = login_settings(config, &inventory, Trust::Guarded);
         let now = args.at.unwrap_or_else(system_now);
         let mut watch = sense::login::Watch::new(settings);
         watch.set_countries(countries.countries(), country(config));
@@ -75,7 +75,7 @@ pub fn read(config: &Config, args: &InspectArgs) -> Result<Seen, CommandError> {
         seen.reading.join(reading.map_err(failed)?);
     }
     if !args.access_log.is_empty() {
-        seen.reading.join(access_logs(&inventory, args)?);
+        seen.reading.join(access_logs(config, &inventory, args)?);
     }
     Ok(seen)
 }
@@ -99,9 +99,12 @@ fn owner<'a>(path: &Path, args: &InspectArgs, inventory: &'a Inventory) -> Resul
 }
 
 /// All access logs in the order given, by one watch: a chain may begin in one file and end in the next.
-fn access_logs(inventory: &Inventory, args: &InspectArgs) -> Result<Reading, CommandError> {
-    let settings =
-        web::Settings { accounts: inventory.accounts.clone().into(), own: inventory.node.host_addresses.clone() };
+fn access_logs(config: &Config, inventory: &Inventory, args: &InspectArgs) -> Result<Reading, CommandError> {
+    let settings = web::Settings {
+        accounts: inventory.accounts.clone().into(),
+        own: inventory.node.host_addresses.clone(),
+        never: config.net.never.clone(),
+    };
     let (mut watch, mut reading) = (web::Watch::new(settings), Reading::default());
     let now = args.at.unwrap_or_else(system_now);
     let named = args.account.as_ref().and_then(|name| inventory.accounts.iter().find(|a| a.account.name == *name));
