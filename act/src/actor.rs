@@ -171,7 +171,9 @@ impl Actor {
             Verb::Impose { restriction, by_person } => {
                 self.not_older(order, restriction.id)?;
                 let held = self.plan_effect(order, restriction)?;
-                let spent = if *by_person { None } else { Some(self.room_for_account(&order.account)?) };
+                // Anybody can make a node slow somebody down; that must not use up what an intrusion needs.
+                let spends = !by_person && !restriction.measure.slows();
+                let spent = spends.then(|| self.room_for_account(&order.account)).transpose()?;
                 Plan::Impose(Box::new(held), spent)
             }
             Verb::Lift { restriction, for_good, .. } => {

@@ -456,3 +456,32 @@ fn a_thousand_uids_and_sources_are_set_and_read_back_in_one_go() {
     assert!(net.set(&many, &[], now).unwrap_err().contains("lift what is not needed"));
     assert!(ruleset().contains("109999"), "the table is as before");
 }
+
+#[test]
+fn throttles_take_nothing_from_the_budget_of_accounts_and_a_throttled_account_that_is_closed_does() {
+    if !inside("throttles_take_nothing_from_the_budget_of_accounts_and_a_throttled_account_that_is_closed_does") {
+        return;
+    }
+    let node = net_node();
+    let mut actor = node.open();
+    let who = |i: u16| account(&format!("user{i}"), 20_000 + u32::from(i));
+    let close = |actor: &mut Actor, i: u16| {
+        let blog = site("blog.test", vec![model::GateKey::Nginx("blog.test".into())]);
+        let one = restriction(i, 0, Measure::CloseSite { site: "blog.test".parse().unwrap() });
+        actor.handle(impose(u64::from(i), &who(i % 10), &one, &[blog]))
+    };
+    // Whoever lets a crawler loose on three accounts makes three throttles.
+    for i in 1..=3 {
+        done(actor.handle(impose(u64::from(i), &who(i), &slowed(i, &["203.0.113.9"]), &[])));
+    }
+    done(close(&mut actor, 14));
+    // Two of the throttled ones make three; then the day is used up, for a throttled account too.
+    (11..=12).for_each(|i| drop(done(close(&mut actor, i))));
+    for i in [13, 15] {
+        let why = failed(close(&mut actor, i));
+        assert!(matches!(why, Failure::Budget(_)), "{i}: {why}");
+    }
+    // Who is closed already counts no second time, and a throttle passes all the same.
+    done(close(&mut actor, 24));
+    done(actor.handle(impose(90, &who(6), &slowed(90, &["203.0.113.9"]), &[])));
+}
