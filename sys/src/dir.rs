@@ -146,20 +146,22 @@ impl Dir {
         Ok(file)
     }
 
-    /// Makes the folders of a relative path that are not there yet, each with exactly this mode.
+    /// Makes the folders of a relative path that are not there yet; each that is ours has exactly this mode then, also
+    /// one that a death left closed before it was given it.
     pub fn make_dirs(&self, name: &str, mode: u32) -> io::Result<Dir> {
         let mut at = self.again()?;
         checked(name.as_bytes())?;
         for part in name.split('/') {
             match rustix::fs::mkdirat(&at.0, part, Mode::RWXU) {
-                Ok(()) => {
-                    rustix::fs::fchmod(at.open_dir(part)?.0, Mode::from_raw_mode(mode))?;
-                    at.sync()?;
-                }
+                Ok(()) => at.sync()?,
                 Err(Errno::EXIST) => {}
                 Err(e) => return Err(e.into()),
             }
             at = at.open_dir(part)?;
+            let is = rustix::fs::fstat(&at.0)?;
+            if is.st_uid == rustix::process::geteuid().as_raw() && is.st_mode & 0o7777 != mode {
+                rustix::fs::fchmod(&at.0, Mode::from_raw_mode(mode))?;
+            }
         }
         Ok(at)
     }
@@ -402,6 +404,24 @@ mod tests {
         assert!(dir.unlink("a/b/c").unwrap() && !dir.unlink("a/b/c").unwrap());
         assert!(dir.remove_dir("a/b").unwrap());
         assert_eq!(dir.list().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_folder_that_a_death_left_closed_gets_its_mode_and_the_naive_twin_leaves_it_closed() {
+        let (path, dir) = folder();
+        let mode = |name: &str| std::fs::metadata(path.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        // As kill -9 leaves it between mkdirat and fchmod.
+        std::fs::create_dir(path.path().join("a")).unwrap();
+        std::fs::set_permissions(path.path().join("a"), PermissionsExt::from_mode(0o700)).unwrap();
+        let naive = rustix::fs::mkdirat(&dir.0, "a", Mode::from_raw_mode(0o711));
+        assert_eq!((naive, mode("a")), (Err(Errno::EXIST), 0o700), "the twin has no power");
+        dir.make_dirs("a/b", 0o711).unwrap();
+        assert_eq!((mode("a"), mode("a/b")), (0o711, 0o711));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path.path().join("a"), Some(20_300), None).unwrap();
+            dir.make_dirs("a/b", 0o755).unwrap();
+            assert_eq!((mode("a"), mode("a/b")), (0o711, 0o755), "another's folder is left as it is");
+        }
     }
 
     #[test]
