@@ -120,7 +120,8 @@ impl Dir {
     }
 
     /// Puts a complete file with exactly this mode in place of whatever file was there, by rename; file and
-    /// folder are synced, so after a power cut either the old or the new one is there.
+    /// folder are synced, so after a power cut either the old or the new one is there. After an error, too, and nothing
+    /// beside it: on a full disk an unfinished one would take what is left.
     pub fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let (parent, last) = self.parent(name)?;
         let fd = parent.as_fd();
@@ -130,10 +131,16 @@ impl Dir {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mut file = File::from(rustix::fs::openat(fd, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(bytes)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-        file.sync_all()?;
-        rustix::fs::renameat(fd, UNFINISHED, fd, last)?;
+        let mut put = || {
+            file.write_all(bytes)?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+            file.sync_all()?;
+            Ok(rustix::fs::renameat(fd, UNFINISHED, fd, last)?)
+        };
+        if let Err(e) = put() {
+            let _ = rustix::fs::unlinkat(fd, UNFINISHED, AtFlags::empty());
+            return Err(e);
+        }
         parent.sync()
     }
 
@@ -401,6 +408,11 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.path().join("a/b")).unwrap().count(), 1);
         assert!(dir.has_file("a/b/c").unwrap() && !dir.has_file("a/b").unwrap() && !dir.has_file("x/y").unwrap());
         assert!(dir.read("a/b/c", 2).is_err());
+        // A folder has its place: the rename fails, and what was written for it does not stay.
+        std::fs::create_dir_all(path.path().join("a/b/d/e")).unwrap();
+        assert!(dir.replace("a/b/d", b"x", 0o644).is_err());
+        assert!(!path.path().join("a/b").join(UNFINISHED).exists());
+        std::fs::remove_dir_all(path.path().join("a/b/d")).unwrap();
         assert!(dir.unlink("a/b/c").unwrap() && !dir.unlink("a/b/c").unwrap());
         assert!(dir.remove_dir("a/b").unwrap());
         assert_eq!(dir.list().unwrap(), ["a"]);
