@@ -10,6 +10,7 @@ pub mod clock;
 pub mod dir;
 pub mod file;
 pub mod log;
+pub mod pause;
 pub mod process;
 pub mod program;
 pub mod resolv;
