@@ -72,8 +72,8 @@ impl Actor {
             Measure::ThrottleSource { sources } => {
                 let net = self.net()?;
                 net.check()?;
-                net.may_slow(sources).map_err(Failure::Guard)?;
-                Effect::Sources(sources.clone(), self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
+                let sources = net.may_slow(sources).map_err(Failure::Guard)?;
+                Effect::Sources(sources, self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
             }
             Measure::AskOwner | Measure::PageOperator | Measure::ThrottleMail { .. } => {
                 let name = restriction.measure.name();
@@ -197,7 +197,9 @@ impl Actor {
                 (self.config.logins.is_set(&seen.wanted.logins, account, logins)?, there.into(), "deny list")
             }
             Effect::Sources(_, until) if *until <= self.now() => return Ok(format!("ended by itself at {until}")),
-            Effect::Outbound | Effect::Sources(..) => (seen.net()?, "packet filter set".into(), "packet filter"),
+            Effect::Outbound | Effect::Sources(..) => {
+                (seen.net()?, format!("packet filter set{}", spared(held)), "packet filter")
+            }
         };
         if is { Ok(there) } else { Err(format!("the {place} was changed by somebody else")) }
     }
@@ -338,6 +340,14 @@ pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<Gate
         true => Err("no site was named; nothing to close".into()),
         false => Ok(keys.into_iter().collect()),
     }
+}
+
+/// Sources that were named and are guarded.
+fn spared(held: &Held) -> String {
+    let Measure::ThrottleSource { sources } = &held.restriction.measure else { return String::new() };
+    let Effect::Sources(slowed, _) = &held.effect else { return String::new() };
+    let spared = sources.iter().filter(|source| !slowed.contains(&source.to_canonical()));
+    spared.map(|source| format!("; {source} is never slowed down, see net.never of hikeshi.toml")).collect()
 }
 
 /// What is lifted and yet there.

@@ -293,9 +293,17 @@ fn the_node_itself_and_its_proxies_are_never_slowed_down() {
             .into_iter()
             .enumerate()
     {
-        let one = slowed(at as u16 + 1, &[OUTSIDE, wrong]);
+        let one = slowed(at as u16 + 1, &[wrong]);
         let why = failed(actor.handle(impose(at as u64 + 1, &owner(), &one, &[])));
         assert!(matches!(why, Failure::Guard(_)), "{wrong}: {why}");
+        assert_eq!(ruleset(), before);
+        // The naive twin refuses the whole order, and who sends from such an address too protects the others.
+        let one = slowed(at as u16 + 100, &[wrong, OUTSIDE]);
+        let what = done(actor.handle(impose(at as u64 + 100, &owner(), &one, &[])));
+        assert!(what.contains(&format!("; {wrong} is never slowed down")) && !what.contains(OUTSIDE), "{what}");
+        assert!(ruleset().contains(OUTSIDE) && ruleset().matches("timeout 1h").count() == 1);
+        assert!(holds(&mut actor));
+        done(actor.handle(lift(at as u64 + 200, &owner(), &one, false)));
     }
     for (at, sources) in [vec![], vec![OUTSIDE; 65]].iter().enumerate() {
         failed(actor.handle(impose(at as u64 + 50, &owner(), &slowed(at as u16 + 50, sources), &[])));
