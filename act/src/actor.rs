@@ -38,6 +38,8 @@ pub struct Actor {
     retry: Pauses<AccountRef>,
     /// The last one that took long: the next ones come first, so that nobody keeps the others waiting.
     slow: Option<RestrictionId>,
+    /// Accounts whose sites held us up when everyone was to be signed out.
+    pub(crate) stuck: Pauses<AccountRef>,
 }
 
 /// Seconds after which a try has taken long. Its tenant can make it so (`sys::file::Found::link_as`), and everybody
@@ -98,8 +100,8 @@ impl Actor {
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
         let files = Files::open(&config.quarantine_dirs, &config.reach)?;
         let net = config.net.as_ref().map(Net::new);
-        let (retry, slow) = (Pauses::new(10, 300), None);
-        let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry, slow };
+        let (retry, slow, stuck) = (Pauses::new(10, 300), None, Pauses::new(3600, 3600));
+        let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry, slow, stuck };
         actor.tick();
         // The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot
         // be set now shows as drift in the next list, and is ordered again.

@@ -59,6 +59,10 @@ impl Actor {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
                 crate::sessions::check(account, &handle.root)?;
+                if !self.stuck.is_over(account, self.uptime()) {
+                    let why = "code of this account did not end in time within the last hour, so it is not run again";
+                    return Err(Failure::Error(format!("{site}: {why}; {}", crate::sessions::ELSE)));
+                }
                 Effect::Sessions(handle.root.clone())
             }
             Measure::BlockLogin { logins } => {
@@ -112,7 +116,8 @@ impl Actor {
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
                 let site = sites.first().ok_or_else(|| "no site was named".to_owned())?;
-                let what = crate::sessions::end(account, root, site)?;
+                let now = self.uptime();
+                let what = crate::sessions::end(account, root, site, || self.stuck.failed(account, now))?;
                 self.step("impose: everyone signed out");
                 return Ok(what);
             }
