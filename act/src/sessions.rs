@@ -42,12 +42,13 @@ pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure
     Ok((dir, Program::Php.path()?))
 }
 
-/// Ends all sessions of the site with this document root; at most 5 seconds, and `late` is called when it takes longer.
-pub fn end(account: &AccountRef, root: &str, site: &Domain, late: impl FnOnce()) -> Result<String, Failure> {
+/// Ends all sessions of the site with this document root; at most 5 seconds. `late` is called when it took longer, or
+/// when what was started does not go.
+pub fn end(account: &AccountRef, root: &str, site: &Domain, mut late: impl FnMut()) -> Result<String, Failure> {
     let (dir, php) = check(account, root)?;
     let script = SCRIPT.trim_start_matches("<?php"); // `-r` takes the code alone
     let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", script, "--", site.as_str()];
-    let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX);
+    let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX).inspect_err(|_| late());
     let failed = |why: String| Failure::Error(format!("{site}: {why}"));
     let ended = ended.map_err(|e| failed(format!("PHP as uid {}: {e}; freeze its processes first", account.uid)))?;
     if !ended.in_time {
