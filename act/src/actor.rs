@@ -10,6 +10,7 @@ use model::packet::{ActOrder, FromAct, ToAct};
 use model::{AccountRef, Domain, Failure, Hash, IntentId, Moment, RestrictionId, Span, Stamp, Verb};
 use sys::cgroup::Freezer;
 use sys::dir::Dir;
+use sys::pause::Pauses;
 use sys::process::Hands;
 
 use crate::config::{Clock, Config, Reach, Steps, SystemClock};
@@ -33,15 +34,23 @@ pub struct Actor {
     hands: Hands,
     clock: Box<dyn Clock>,
     pub(crate) steps: Steps,
-    /// Uptime before which half-done acts are not tried again.
-    retry_at: u64,
+    /// Accounts whose half-done acts could not be ended.
+    retry: Pauses<AccountRef>,
+    /// The last one that took long: the next ones come first, so that nobody keeps the others waiting.
+    slow: Option<RestrictionId>,
+    /// Accounts whose sites held us up when everyone was to be signed out.
+    pub(crate) stuck: Pauses<AccountRef>,
 }
 
-/// Seconds between two tries to finish or take back what was left half done.
-const RETRY: u64 = 10;
+/// Seconds after which a try has taken long. Its tenant can make it so (`sys::file::Found::link_as`), and everybody
+/// waits: nothing else is tried before the next orders.
+const SLOW: u64 = 2;
 
 /// How long files that were not given back are kept: 30 days.
 const KEPT_SECS: u64 = 30 * 86_400;
+
+/// How an order ended, once that is written down.
+type Answered = Result<FromAct, Failure>;
 
 /// What an order comes to.
 enum Plan {
@@ -91,7 +100,8 @@ impl Actor {
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", config.state_dir.display())))?;
         let files = Files::open(&config.quarantine_dirs, &config.reach)?;
         let net = config.net.as_ref().map(Net::new);
-        let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry_at: 0 };
+        let (retry, slow, stuck) = (Pauses::new(10, 300), None, Pauses::new(3600, 3600));
+        let mut actor = Actor { config, gate, ice, mail, files, net, journal, hands, clock, steps, retry, slow, stuck };
         actor.tick();
         // The kernel forgets its packet filter with a reboot, and connections must not open for that long. What cannot
         // be set now shows as drift in the next list, and is ordered again.
@@ -107,32 +117,31 @@ impl Actor {
         &self.hands
     }
 
-    /// Whether a process of this uid may give orders.
-    pub fn is_core(&self, uid: u32) -> bool {
-        self.config.core_uids.contains(&uid)
-    }
-
     /// Ends passes whose time is over and finishes what was left half done.
     pub fn tick(&mut self) {
-        let (now, (_, uptime)) = (self.now(), self.clock.uptime());
-        if uptime >= self.retry_at {
-            let half = |held: &&Held| held.standing != Standing::InForce;
-            let half: Vec<Held> = self.book().held.values().filter(half).cloned().collect();
-            for held in half {
-                let id = held.restriction.id;
-                let record = match self.take_back(&held) {
-                    Ok(_) if held.is_begun() => Record::TakenBack(id),
-                    Ok(what) => Record::Answered(Some(id), FromAct::Done { intent: held.intent, what }),
-                    Err(_) => {
-                        self.retry_at = uptime + RETRY;
-                        continue;
-                    }
-                };
-                // If this cannot be written, the next tick does the same again.
-                let _ = self.journal.write(record);
+        let (now, uptime) = (self.now(), self.uptime());
+        let half = |held: &&Held| held.standing != Standing::InForce;
+        let mut half: Vec<Held> = self.book().held.values().filter(half).cloned().collect();
+        self.retry.retain(|account| half.iter().any(|held| held.account == *account));
+        half.retain(|held| self.retry.is_over(&held.account, uptime));
+        half.sort_by_key(|held| Some(held.restriction.id) <= self.slow);
+        for held in half {
+            let (id, since) = (held.restriction.id, self.uptime());
+            let ended = self.take_back(&held).and_then(|what| {
+                let done = Record::Answered(Some(id), FromAct::Done { intent: held.intent, what });
+                let record = if held.is_begun() { Record::TakenBack(id) } else { done };
+                self.journal.write(record).map_err(|e| e.to_string())
+            });
+            let now = self.uptime();
+            if ended.is_err() {
+                self.retry.failed(&held.account, now);
+            }
+            if now >= since + SLOW {
+                self.slow = Some(id);
+                break;
             }
         }
-        let over = |pass: &&OpenPass| pass.until <= now || !self.book().answers.contains_key(&pass.intent);
+        let over = |pass: &&OpenPass| pass.until <= now || !pass.answered;
         let over: Vec<OpenPass> = self.book().passes.iter().filter(over).cloned().collect();
         over.iter().for_each(|pass| drop(self.close_pass(pass)));
         self.purge();
@@ -150,18 +159,22 @@ impl Actor {
         }
     }
 
-    fn carry_out(&mut self, order: &ActOrder) -> Result<FromAct, Failure> {
+    fn carry_out(&mut self, order: &ActOrder) -> Answered {
         if let Some(answer) = self.book().answers.get(&order.intent).cloned() {
             return self.again(order, answer);
         }
         if let Verb::Impose { .. } = order.verb {
             guard::armed(&self.config.disarmed).map_err(Failure::Guard)?;
         }
-        match self.plan(order)? {
+        let ended = match self.plan(order)? {
             Plan::Impose(held, spent) => self.impose(order, held, spent),
             Plan::Lift(id, for_good) => self.lift(order, id, for_good),
             Plan::OpenPass(pass) => self.open_pass(pass),
+        };
+        if ended.is_err() {
+            self.retry.failed(&order.account, self.uptime());
         }
+        ended
     }
 
     /// Everything about an order that can be checked without changing anything.
@@ -171,7 +184,9 @@ impl Actor {
             Verb::Impose { restriction, by_person } => {
                 self.not_older(order, restriction.id)?;
                 let held = self.plan_effect(order, restriction)?;
-                let spent = if *by_person { None } else { Some(self.room_for_account(&order.account)?) };
+                // Anybody can make a node slow somebody down; that must not use up what an intrusion needs.
+                let spends = !by_person && !restriction.measure.slows();
+                let spent = spends.then(|| self.room_for_account(&order.account)).transpose()?;
                 Plan::Impose(Box::new(held), spent)
             }
             Verb::Lift { restriction, for_good, .. } => {
@@ -192,7 +207,7 @@ impl Actor {
     }
 
     /// A repeated order answers from the journal; only an effect that somebody removed is made again.
-    fn again(&mut self, order: &ActOrder, answer: FromAct) -> Result<FromAct, Failure> {
+    fn again(&mut self, order: &ActOrder, answer: FromAct) -> Answered {
         if let Verb::Impose { restriction, .. } = &order.verb
             && let Some(held) = self.book().held.get(&restriction.id).cloned()
             && held.intent == order.intent
@@ -205,7 +220,7 @@ impl Actor {
         Ok(answer)
     }
 
-    fn impose(&mut self, order: &ActOrder, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Result<FromAct, Failure> {
+    fn impose(&mut self, order: &ActOrder, held: Box<Held>, spent: Option<(Stamp, bool)>) -> Answered {
         let (id, name) = (held.restriction.id, held.restriction.measure.name());
         let record = match (self.book().held.get(&id), &held.effect) {
             (None, _) => Some(Record::Imposing(held.clone(), spent)),
@@ -241,7 +256,7 @@ impl Actor {
         }
     }
 
-    fn lift(&mut self, order: &ActOrder, id: RestrictionId, for_good: bool) -> Result<FromAct, Failure> {
+    fn lift(&mut self, order: &ActOrder, id: RestrictionId, for_good: bool) -> Answered {
         let book = self.book();
         let kept = book.kept.get(&id).filter(|_| !for_good).map(|kept| &kept.held);
         let Some(held) = book.held.get(&id).or(kept) else {
@@ -261,11 +276,12 @@ impl Actor {
         self.write(Record::Lifting(id, order.intent, order.link, for_good))?;
         self.step("lift: journalled");
         let held = self.book().held.get(&id).cloned().ok_or_else(|| Failure::Gone(id.to_string()))?;
-        let what = self.take_back(&held).map_err(|why| format!("{why} (tried again every 10 s)"))?;
-        self.answer(Some(id), order.intent, Ok(what))
+        let what = self.take_back(&held).map_err(|why| format!("{why} (tried again within 5 minutes)"))?;
+        let unwritten = |e| Failure::Error(format!("{what}; it will be done once more, because {e}"));
+        self.answer(Some(id), order.intent, Ok(what.clone())).map_err(unwritten)
     }
 
-    fn open_pass(&mut self, pass: OpenPass) -> Result<FromAct, Failure> {
+    fn open_pass(&mut self, pass: OpenPass) -> Answered {
         self.write(Record::Passing(pass.clone()))?;
         self.step("pass: journalled");
         for file in &pass.files {
@@ -292,7 +308,7 @@ impl Actor {
         let (gates, leaves) = (crate::effect::gates(&order.sites, sites)?, gate::leaves(pass));
         let files = gates.iter().flat_map(|key| leaves.iter().map(|leaf| gate::pass(key, leaf)));
         let files = files.collect::<Result<_, String>>()?;
-        Ok(OpenPass { intent: order.intent, files, until })
+        Ok(OpenPass { intent: order.intent, files, until, answered: false })
     }
 
     fn close_pass(&mut self, pass: &OpenPass) -> Result<(), Failure> {
@@ -326,7 +342,7 @@ impl Actor {
         answers
     }
 
-    fn would(&self, order: &ActOrder) -> Result<FromAct, Failure> {
+    fn would(&self, order: &ActOrder) -> Answered {
         let mut steps = match self.plan(order)? {
             Plan::Impose(held, _) => self.touches(&held)?,
             Plan::Lift(id, true) => vec![format!("lift {id}, end its processes")],
@@ -370,6 +386,11 @@ impl Actor {
         self.clock.now()
     }
 
+    /// Seconds that nobody can set.
+    pub(crate) fn uptime(&self) -> u64 {
+        self.clock.uptime().1
+    }
+
     /// Time of the budgets.
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp::after(self.book().last, self.clock.uptime())
@@ -380,24 +401,16 @@ impl Actor {
     }
 
     pub(crate) fn write(&mut self, record: Record) -> Result<(), Failure> {
-        let written = self.journal.write(record);
-        written.map_err(|e| {
-            Failure::Error(format!("the journal cannot be written, so nothing is done: {e}; check free space"))
-        })
+        self.journal.write(record).map_err(|e| format!("the journal cannot be written: {e}; check free space").into())
     }
 
-    fn answer(
-        &mut self,
-        about: Option<RestrictionId>,
-        intent: IntentId,
-        ended: Result<String, Failure>,
-    ) -> Result<FromAct, Failure> {
+    fn answer(&mut self, id: Option<RestrictionId>, intent: IntentId, ended: Result<String, Failure>) -> Answered {
         let answer = match ended {
             Ok(what) => FromAct::Done { intent, what },
             Err(why) => FromAct::Failed { intent, why },
         };
         self.step("before the answer");
-        self.write(Record::Answered(about, answer.clone()))?;
+        self.write(Record::Answered(id, answer.clone()))?;
         self.step("after the answer");
         Ok(answer)
     }

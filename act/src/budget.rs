@@ -17,10 +17,10 @@ const FILES_PERCENT: u64 = 20;
 
 impl Actor {
     /// Whether this account may be restricted without a person: now, and whether it is one more. One that is restricted
-    /// already counts no second time.
+    /// already, by more than a throttle, counts no second time.
     pub(crate) fn room_for_account(&self, account: &AccountRef) -> Result<(Stamp, bool), Failure> {
         let (book, now) = (self.book(), self.stamp());
-        if book.held.values().any(|held| held.account == *account) {
+        if book.held.values().any(|held| held.account == *account && !held.restriction.measure.slows()) {
             return Ok((now, false));
         }
         let Budgets { accounts_per_hour, accounts_per_day } = self.config.budgets;

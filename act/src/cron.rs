@@ -19,8 +19,9 @@ use sys::swap::{Seen, Shared, touch};
 
 use crate::config::Steps;
 
-/// Largest table that is touched, bytes; crontab(1) of Debian takes 1,000 lines of 1,000.
-const TABLE_MAX: u64 = 4 << 20;
+/// Largest table that is touched, bytes and lines; Debian's crontab(1) takes no more lines.
+const TABLE_MAX: u64 = 1 << 20;
+const LINES_MAX: usize = 1000;
 
 /// One line of a crontab, and what it takes to give it back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,7 @@ impl Splice {
     /// The table without our mark.
     fn unmarked(&self, table: &[u8]) -> Vec<u8> {
         let mark = self.mark();
-        let mut bytes = table.to_vec();
-        self.places(table, &mark).iter().rev().for_each(|at| drop(bytes.drain(*at..at + mark.len())));
-        bytes
+        sys::block::without(table, &self.places(table, &mark), mark.len())
     }
 }
 
@@ -111,8 +110,9 @@ impl Crontab {
                 return Ok(None);
             }
             // Of several equal lines it is the one that has as much of the owner's before it.
-            let is = |at: &usize| self.bare(&seen.bytes[..*at]).len() == splice.line.start as usize;
-            let at = splice.places(&seen.bytes, "").into_iter().find(is);
+            let before = |at: &usize| self.bare(&seen.bytes[..*at]).len().cmp(&(splice.line.start as usize));
+            let places = splice.places(&seen.bytes, "");
+            let at = places.binary_search_by(before).ok().map(|which| places[which]);
             let at = at.filter(|_| Hash::of(&self.bare(&seen.bytes)) == splice.line.hash);
             let at = at.ok_or_else(|| self.changed())?;
             Ok(Some(([&seen.bytes[..at], mark.as_bytes(), &seen.bytes[at..]].concat(), None)))
@@ -168,7 +168,7 @@ impl Crontab {
         steps: &mut Steps,
         mut new: impl FnMut(&Seen) -> Result<Option<(Vec<u8>, Option<(i64, i64)>)>, Failure>,
     ) -> Result<(), Failure> {
-        let error = |e| self.error(e, "check the spool, and that act may take leases");
+        let error = |e| self.error(e, "look at it, at the spool, and that act may take leases");
         let (spool, before) = self.open()?;
         let spare = format!(".hikeshi-{}-{}-{}", self.account, splice.id.incident, splice.id.ordinal);
         let table = self.table(&spool, &spare);
@@ -188,17 +188,18 @@ impl Crontab {
         self.owned(&seen).map(|()| seen)
     }
 
-    /// Another's file under this name is never touched.
+    /// Another's file under this name is never touched, nor one that takes long because it has more than cron takes.
     fn owned(&self, seen: &Seen) -> Result<(), Failure> {
         let (account, uid, links) = (&self.account, seen.stat.st_uid, seen.stat.st_nlink);
-        match uid == account.uid && links == 1 {
-            true => Ok(()),
-            false => Err(Failure::Guard(format!(
-                "the crontab of {account} belongs to uid {uid} and has {links} links, not to uid {} with one; cron \
-                 runs none of it, look at it yourself",
-                account.uid
-            ))),
-        }
+        let why = if uid != account.uid || links != 1 {
+            let right = account.uid;
+            format!("belongs to uid {uid} and has {links} links, not to uid {right} with one; cron runs none of it")
+        } else if seen.bytes.split(|b| *b == b'\n').count() > LINES_MAX + 1 {
+            format!("has more than {LINES_MAX} lines; ask its owner to shorten it")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Guard(format!("the crontab of {account} {why}, look at it yourself")))
     }
 
     /// The table without any mark of ours.

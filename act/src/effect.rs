@@ -59,6 +59,10 @@ impl Actor {
                 let handle = order.sites.iter().find(|handle| handle.domain == *site);
                 let handle = handle.ok_or_else(|| Failure::Gone(format!("{site} is no site of {account} any more")))?;
                 crate::sessions::check(account, &handle.root)?;
+                if !self.stuck.is_over(account, self.uptime()) {
+                    let why = "code of this account did not end in time within the last hour, so it is not run again";
+                    return Err(Failure::Error(format!("{site}: {why}; {}", crate::sessions::ELSE)));
+                }
                 Effect::Sessions(handle.root.clone())
             }
             Measure::BlockLogin { logins } => {
@@ -72,8 +76,8 @@ impl Actor {
             Measure::ThrottleSource { sources } => {
                 let net = self.net()?;
                 net.check()?;
-                net.may_slow(sources).map_err(Failure::Guard)?;
-                Effect::Sources(sources.clone(), self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
+                let sources = net.may_slow(sources).map_err(Failure::Guard)?;
+                Effect::Sources(sources, self.now() + restriction.measure.lasts().unwrap_or(Span::hours(1)))
             }
             Measure::AskOwner | Measure::PageOperator | Measure::ThrottleMail { .. } => {
                 let name = restriction.measure.name();
@@ -112,7 +116,8 @@ impl Actor {
             Effect::Sessions(root) => {
                 let sites = held.restriction.measure.sites();
                 let site = sites.first().ok_or_else(|| "no site was named".to_owned())?;
-                let what = crate::sessions::end(account, root, site)?;
+                let now = self.uptime();
+                let what = crate::sessions::end(account, root, site, || self.stuck.failed(account, now))?;
                 self.step("impose: everyone signed out");
                 return Ok(what);
             }
@@ -197,7 +202,9 @@ impl Actor {
                 (self.config.logins.is_set(&seen.wanted.logins, account, logins)?, there.into(), "deny list")
             }
             Effect::Sources(_, until) if *until <= self.now() => return Ok(format!("ended by itself at {until}")),
-            Effect::Outbound | Effect::Sources(..) => (seen.net()?, "packet filter set".into(), "packet filter"),
+            Effect::Outbound | Effect::Sources(..) => {
+                (seen.net()?, format!("packet filter set{}", spared(held)), "packet filter")
+            }
         };
         if is { Ok(there) } else { Err(format!("the {place} was changed by somebody else")) }
     }
@@ -338,6 +345,14 @@ pub(crate) fn gates(handles: &[SiteHandle], sites: &[Domain]) -> Result<Vec<Gate
         true => Err("no site was named; nothing to close".into()),
         false => Ok(keys.into_iter().collect()),
     }
+}
+
+/// Sources that were named and are guarded.
+fn spared(held: &Held) -> String {
+    let Measure::ThrottleSource { sources } = &held.restriction.measure else { return String::new() };
+    let Effect::Sources(slowed, _) = &held.effect else { return String::new() };
+    let spared = sources.iter().filter(|source| !slowed.contains(&source.to_canonical()));
+    spared.map(|source| format!("; {source} is never slowed down, see net.never of hikeshi.toml")).collect()
 }
 
 /// What is lifted and yet there.

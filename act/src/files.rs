@@ -181,22 +181,14 @@ impl Files {
         self.sync(set.moved)
     }
 
-    fn set_aside(
-        &self,
-        account: &AccountRef,
-        home: &Dir,
-        new: &str,
-        moved: &Moved,
-        steps: &mut Steps,
-    ) -> Result<(), Failure> {
-        let path = &moved.file.path;
-        let shelf = self.shelf(moved)?;
+    fn set_aside(&self, of: &AccountRef, home: &Dir, new: &str, one: &Moved, steps: &mut Steps) -> Result<(), Failure> {
+        let (path, shelf) = (&one.file.path, self.shelf(one)?);
         let failed = |e: io::Error| Failure::Error(format!("{path} cannot be set aside: {e}; order it again"));
-        if shelf.holds(new, moved.file.ino).map_err(failed)?.is_some() {
+        if shelf.holds(new, one.file.ino).map_err(failed)?.is_some() {
             return Ok(());
         }
-        let (place, found) = judge(account, home, &moved.file)?;
-        if !shelf.knows(&place.is, moved.folder.ino) {
+        let (place, found) = judge(of, home, &one.file)?;
+        if !shelf.knows(&place.is, one.folder.ino) {
             return Err(Failure::Gone(format!("the folder of {path} is another one now; look again")));
         }
         steps("impose: one file judged");
@@ -215,10 +207,10 @@ impl Files {
         // It is ours to seal only if it is what was judged in every way.
         let key = |it: &Facts| (it.ino, it.links, it.size, it.uid, it.gid, it.mode);
         let arrived = shelf.hold(new).ok().flatten();
-        let arrived = arrived.filter(|it| it.is.same(&found.is) && key(&it.is) == key(&moved.was));
-        let verified = arrived.as_ref().ok_or_else(|| changed(path)).and_then(|it| verify(shelf, it, moved, steps));
+        let arrived = arrived.filter(|it| it.is.same(&found.is) && key(&it.is) == key(&one.was));
+        let verified = arrived.as_ref().ok_or_else(|| changed(path)).and_then(|it| verify(shelf, it, one, steps));
         if let Err(why) = verified {
-            arrived.map_or(Ok(()), |it| shelf.unseal(&it, &moved.was)).map_err(failed)?;
+            arrived.map_or(Ok(()), |it| shelf.unseal(&it, &one.was)).map_err(failed)?;
             shelf.put_back(new, Some(&place), home).map_err(|e| e.to_string())?;
             return Err(why);
         }
@@ -238,9 +230,13 @@ impl Files {
         let (path, shelf) = (&moved.file.path, self.shelf(moved)?);
         let full = shelf.full(name);
         let failed = |e: io::Error| format!("{path} cannot be given back now: {e}; it is kept as {full}");
-        let kept = |why: String| Ok(Given::Kept(format!("{why}, kept as {full}")));
-        let taken = || format!("another {path} is there now and is not overwritten: rename it");
         let Some(found) = shelf.hold(name).map_err(failed)? else { return Ok(Given::NotAside) };
+        // Sealed once more, because a death after the unsealing leaves it to who still has it open.
+        let kept = |why: String| {
+            shelf.seal(&found).map_err(failed)?;
+            Ok(Given::Kept(format!("{why}, kept as {full}")))
+        };
+        let taken = || format!("another {path} is there now and is not overwritten: rename it");
         let home = self.home(set.account, set.home)?;
         let place = Place::below(&home, path.bytes()).ok();
         let place = place.filter(|place| shelf.knows(&place.is, moved.folder.ino));
@@ -275,7 +271,7 @@ impl Files {
                 && there != Some(true)
             {
                 shelf.seal(&found).map_err(failed)?;
-                return if there == Some(false) { kept(taken()) } else { Err(failed(e)) };
+                return if there.is_some() { kept(taken()) } else { Err(failed(e)) };
             }
         }
         steps("lift: one file linked");

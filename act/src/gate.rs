@@ -109,10 +109,7 @@ pub(crate) fn leaves(pass: &PassKey) -> Vec<String> {
 
 /// Makes a flag what it should be: this page, or no flag at all.
 pub(crate) fn set(gate: &Dir, flag: &str, page: Option<&str>) -> Result<(), String> {
-    let done = match page {
-        Some(text) => put(gate, flag, text.as_bytes()),
-        None => take(gate, flag),
-    };
+    let done = page.map_or_else(|| take(gate, flag), |text| put(gate, flag, text.as_bytes()));
     done.map_err(|e| format!("flag file {flag}: {e}; check the gate folder's owner and free space"))
 }
 

@@ -150,6 +150,9 @@ pub struct OpenPass {
     pub files: Vec<String>,
     /// End.
     pub until: Moment,
+    /// Whether its order ended; its answer is forgotten after some thousand others.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 /// What a restriction takes from the budgets of what is done without a person.
@@ -238,9 +241,9 @@ impl Book {
                 }
                 self.held.insert(by, *held);
             }
-            Record::Caught(id, means, more) => {
-                if let Some(Held { effect: Effect::Freeze(by, caught), .. }) = self.held.get_mut(&id) {
-                    *by = means;
+            // Those that were caught before keep the means: whoever is in a cage is let out of it.
+            Record::Caught(id, _, more) => {
+                if let Some(Held { effect: Effect::Freeze(_, caught), .. }) = self.held.get_mut(&id) {
                     caught.extend(more);
                 }
             }
@@ -262,8 +265,9 @@ impl Book {
                     self.end(id, matches!(answer, FromAct::Done { .. }));
                     self.newer(id, intent);
                 }
+                self.passes.iter_mut().filter(|pass| pass.intent == intent).for_each(|pass| pass.answered = true);
                 self.answers.insert(intent, answer);
-                shorten_first(&mut self.answers);
+                shorten(&mut self.answers, ANSWERS_MAX, |intent, _| *intent);
             }
             Record::TakenBack(id) => self.end(id, false),
             Record::Keeps(id, now, stamp) => {
@@ -276,7 +280,7 @@ impl Book {
                 if let Some(kept) = self.kept.remove(&id) {
                     self.purged.insert(id, (now, kept.held.files()));
                 }
-                shorten(&mut self.purged, PURGED_MAX, |(then, _)| *then);
+                shorten(&mut self.purged, PURGED_MAX, |_, (then, _)| *then);
             }
             Record::Day(stamp) => self.last = Some(stamp),
         }
@@ -310,7 +314,7 @@ impl Book {
     fn link(&mut self, id: RestrictionId, intent: IntentId, link: Hash) {
         self.newer(id, intent);
         self.links.insert(intent, link);
-        shorten_first(&mut self.links);
+        shorten(&mut self.links, ANSWERS_MAX, |intent, _| *intent);
     }
 
     /// The newest order about it; also for one that is in force, so that it is known when that is over.
@@ -320,7 +324,7 @@ impl Book {
         if let Some(held) = self.held.get_mut(&id) {
             held.intent = held.intent.max(intent);
         }
-        shorten(&mut self.newest, NEWEST_MAX, |intent| *intent);
+        shorten(&mut self.newest, NEWEST_MAX, |_, intent| *intent);
     }
 
     /// A restriction that never came into force takes nothing from the budget.
@@ -344,17 +348,10 @@ impl Book {
 }
 
 /// Takes out the oldest entries until there are at most so many.
-fn shorten<K: Ord + Copy, V, T: Ord>(map: &mut BTreeMap<K, V>, most: usize, age: impl Fn(&V) -> T) {
+fn shorten<K: Ord + Copy, V, T: Ord>(map: &mut BTreeMap<K, V>, most: usize, age: impl Fn(&K, &V) -> T) {
     while map.len() > most {
-        let oldest = map.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| *key);
+        let oldest = map.iter().min_by_key(|(key, value)| age(key, value)).map(|(key, _)| *key);
         oldest.and_then(|key| map.remove(&key));
-    }
-}
-
-/// The same by the order's place in the log.
-fn shorten_first<V>(map: &mut BTreeMap<IntentId, V>) {
-    while map.len() > ANSWERS_MAX {
-        map.pop_first();
     }
 }
 
@@ -382,14 +379,16 @@ impl Journal {
 
     /// Writes and syncs one record, then folds it. After an error nothing was folded, and nothing may be done.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
+        let line = text(&record)?;
         if self.log.is_long() {
-            self.log.sum_up(&text(&Record::Snapshot(Box::new(self.book.clone())))?)?;
+            let summed = self.log.sum_up(&text(&Record::Snapshot(Box::new(self.book.clone())))?);
+            // A disk that is nearly full may still have room for this record, if not for all of them again.
+            summed.or_else(|e| if self.log.has_room(&line) { Ok(()) } else { Err(e) })?;
         }
-        let text = text(&record)?;
-        if matches!(record, Record::Imposing(..)) && !self.log.has_room(&text) {
+        if matches!(record, Record::Imposing(..)) && !self.log.has_room(&line) {
             return Err(io::Error::other("the journal is full; lift restrictions that are no longer needed"));
         }
-        self.log.append(&text)?;
+        self.log.append(&line)?;
         self.book.fold(record);
         Ok(())
     }
@@ -500,7 +499,7 @@ mod tests {
             effect,
             standing: Standing::Lifting { for_good: true },
         });
-        let pass = OpenPass { intent: IntentId(number), files: vec![text.into()], until: Moment(0) };
+        let pass = OpenPass { intent: IntentId(number), files: vec![text.into()], until: Moment(0), answered: true };
         let mut book = Book { passes: vec![pass.clone()], last: Some(stamp(number)), ..Book::default() };
         let mut records = vec![
             Record::Caught(id, Means::Signal, vec![caught]),

@@ -21,6 +21,9 @@ const MARKS: [&str; 2] =
 /// Largest list, bytes.
 const LIST_MAX: u64 = 4 << 20;
 
+/// Who is denied which logins.
+type Denied = [(AccountRef, Login)];
+
 /// Each call looks at the services that it is about alone: one that is broken hinders only orders about it.
 impl LoginConfig {
     /// Whether each service has a deny list that it reads, and no name would be a pattern in it.
@@ -36,11 +39,11 @@ impl LoginConfig {
                 }
                 Login::Ftp => {
                     plain(account.name.as_str(), "")?;
-                    self.list(login)?.check().map_err(said)?;
+                    self.list(login)?.check().map_err(|e| e.to_string())?;
                 }
                 Login::Mail(user) => {
                     plain(user.as_str(), ":")?;
-                    self.mail()?.check(self.list(login)?.check().map_err(said)?)?;
+                    self.mail()?.check(self.list(login)?.check().map_err(|e| e.to_string())?)?;
                 }
             }
         }
@@ -48,25 +51,22 @@ impl LoginConfig {
     }
 
     /// Makes the lists of the services of `about` deny exactly what is `wanted`, and the services read them.
-    pub(crate) fn set(&self, wanted: &[(AccountRef, Login)], about: &[Login], steps: &mut Steps) -> Result<(), String> {
+    pub(crate) fn set(&self, wanted: &Denied, about: &[Login], steps: &mut Steps) -> Result<(), String> {
         about.iter().try_for_each(|login| match login {
             Login::Shell => self.ssh()?.set(&lines(wanted, login), steps),
-            Login::Ftp | Login::Mail(_) => self.list(login)?.set(&lines(wanted, login), steps).map_err(said),
+            Login::Ftp | Login::Mail(_) => {
+                self.list(login)?.set(&lines(wanted, login), steps).map_err(|e| e.to_string())
+            }
         })
     }
 
     /// Whether the lists of the services of `about` say exactly what is `wanted`, and sshd would deny the account `of`.
-    pub(crate) fn is_set(
-        &self,
-        wanted: &[(AccountRef, Login)],
-        of: &AccountRef,
-        about: &[Login],
-    ) -> Result<bool, String> {
+    pub(crate) fn is_set(&self, wanted: &Denied, of: &AccountRef, about: &[Login]) -> Result<bool, String> {
         about.iter().try_fold(true, |set, login| {
             let lines = lines(wanted, login);
             let is = match login {
                 Login::Shell => self.ssh()?.is_set(&lines, of.name.as_str())?,
-                Login::Ftp | Login::Mail(_) => self.list(login)?.holds(&lines).map_err(said)?,
+                Login::Ftp | Login::Mail(_) => self.list(login)?.holds(&lines).map_err(|e| e.to_string())?,
             };
             Ok(set && is)
         })
@@ -90,11 +90,6 @@ impl LoginConfig {
     }
 }
 
-/// Errors of a list name it and the next step.
-fn said(e: std::io::Error) -> String {
-    e.to_string()
-}
-
 /// The types have no such signs; this holds when they change.
 fn plain(name: &str, signs: &str) -> Result<(), String> {
     let wrong = |c: char| !c.is_ascii_graphic() || c == '#' || signs.contains(c);
@@ -105,7 +100,7 @@ fn plain(name: &str, signs: &str) -> Result<(), String> {
 }
 
 /// What is wanted of the service of this login, as lines of its list.
-fn lines(wanted: &[(AccountRef, Login)], of: &Login) -> String {
+fn lines(wanted: &Denied, of: &Login) -> String {
     let lines = wanted.iter().filter(|(_, login)| discriminant(login) == discriminant(of));
     let lines = lines.flat_map(|(account, login)| match login {
         Login::Shell => vec![format!("DenyUsers {account}\n")],

@@ -95,9 +95,7 @@ impl Mail {
     pub fn open(config: &PostfixConfig) -> Result<Mail, String> {
         let text = |path: &Path| path.to_str().map(str::to_owned).ok_or(format!("{} is not UTF-8", path.display()));
         let hold_file = PathBuf::from(text(&config.hold_file)?);
-        let folder = hold_file.parent().filter(|_| hold_file.file_name().is_some());
-        let folder = folder.ok_or_else(|| format!("{} is no file name", hold_file.display()))?;
-        let folder = Dir::open_own(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let (folder, _) = Dir::of_own(&hold_file).map_err(|e| format!("{}: {e}", hold_file.display()))?;
         Ok(Mail { config_dir: config.config_dir.as_deref().map(text).transpose()?, hold_file, folder })
     }
 

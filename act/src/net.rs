@@ -46,22 +46,27 @@ impl Net {
         run(&["--check", "--file", "-"], &self.text(&BTreeSet::new(), &BTreeMap::new(), Moment::EPOCH)).map(drop)
     }
 
-    /// Whether these addresses may be slowed down: never the node's own, its proxies, or what is no single sender.
-    pub fn may_slow(&self, sources: &[IpAddr]) -> Result<(), String> {
-        if sources.is_empty() || sources.len() > ORDERED_MAX {
-            return Err(format!("{} sources were named; name 1 to {ORDERED_MAX}", sources.len()));
+    /// Those of these addresses that may be slowed down: never the node's own, its proxies, or what is no single sender.
+    ///
+    /// Error: why not the last one, when none is left, so that one that is guarded does not protect the others.
+    pub fn may_slow(&self, sources: &[IpAddr]) -> Result<Vec<IpAddr>, String> {
+        let mut why = format!("{} sources were named; name 1 to {ORDERED_MAX}", sources.len());
+        if sources.len() > ORDERED_MAX {
+            return Err(why);
         }
+        let mut may = Vec::new();
         for source in sources.iter().map(IpAddr::to_canonical) {
             if source.is_loopback() || source.is_unspecified() || source.is_multicast() {
-                return Err(format!("{source} is nobody outside of this node; name the client's own address"));
-            }
-            if let Some(network) = self.config.never.iter().find(|network| network.contains(source)) {
-                return Err(format!(
+                why = format!("{source} is nobody outside of this node; name the client's own address");
+            } else if let Some(network) = self.config.never.iter().find(|network| network.contains(source)) {
+                why = format!(
                     "{source} lies in {network} (node.host_addresses or net.never of hikeshi.toml); behind a proxy, slow down its clients there"
-                ));
+                );
+            } else {
+                may.push(source);
             }
         }
-        Ok(())
+        if may.is_empty() { Err(why) } else { Ok(may) }
     }
 
     /// Replaces the table by one with exactly these; with none, removes it.

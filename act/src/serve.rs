@@ -46,7 +46,7 @@ pub fn serve(
 /// A foreign uid is turned away and leaves the present core alone.
 fn welcome(listener: &Listener, actor: &Actor) -> Option<Connection> {
     let socket = listener.accept().ok()?;
-    socket.peer().is_ok_and(|peer| actor.is_core(peer.uid)).then_some(())?;
+    socket.peer().is_ok_and(|peer| actor.config.core_uids.contains(&peer.uid)).then_some(())?;
     socket.set_send_timeout(Some(SEND_MAX)).ok()?;
     Some(socket)
 }

@@ -19,7 +19,10 @@ use sys::tenant;
 
 use crate::program::Program;
 
-const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Everybody waits for it, and an account may have hundreds of sites.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// What to do when it does not work.
+pub const ELSE: &str = "close-site keeps everyone out until it works";
 /// The last line printed is `hikeshi WORD COUNT`. SHORTINIT stops WordPress before plugins and themes (`wp-settings.php`)
 /// and WP_INSTALLING lets a network of sites start without a request; all its sites share one table of user data
 /// (`WP_User_Meta_Session_Tokens`), a row a person. A kept object cache would go on answering from the deleted rows.
@@ -39,17 +42,18 @@ pub fn check(account: &AccountRef, root: &str) -> Result<(Dir, PathBuf), Failure
     Ok((dir, Program::Php.path()?))
 }
 
-/// Ends all sessions of the site with this document root; at most 20 seconds.
-pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Failure> {
+/// Ends all sessions of the site with this document root; at most 5 seconds. `late` is called when it took longer, or
+/// when what was started does not go.
+pub fn end(account: &AccountRef, root: &str, site: &Domain, mut late: impl FnMut()) -> Result<String, Failure> {
     let (dir, php) = check(account, root)?;
     let script = SCRIPT.trim_start_matches("<?php"); // `-r` takes the code alone
     let arguments = ["-d", "display_errors=0", "-d", "log_errors=0", "-r", script, "--", site.as_str()];
-    let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX);
+    let ended = tenant::run(account.uid, &dir, &php, &arguments, WAIT_MAX).inspect_err(|_| late());
     let failed = |why: String| Failure::Error(format!("{site}: {why}"));
     let ended = ended.map_err(|e| failed(format!("PHP as uid {}: {e}; freeze its processes first", account.uid)))?;
-    let close = "close-site keeps everyone out until it works";
     if !ended.in_time {
-        return Err(failed(format!("its code did not end within {} s and was killed; {close}", WAIT_MAX.as_secs())));
+        late();
+        return Err(failed(format!("its code did not end within {} s and was killed; {ELSE}", WAIT_MAX.as_secs())));
     }
     match said(&ended.output).filter(|_| ended.success) {
         Some(("ended", count)) => Ok(format!("{count} people signed out of {site}, says its own code")),
@@ -57,7 +61,7 @@ pub fn end(account: &AccountRef, root: &str, site: &Domain) -> Result<String, Fa
             "no wp-load.php in {root}, and only WordPress is known; sign people out in the application, or use close-site"
         ))),
         _ => Err(failed(format!(
-            "WordPress did not start or did not reach its database; look at its PHP error log; {close}"
+            "WordPress did not start or did not reach its database; look at its PHP error log; {ELSE}"
         ))),
     }
 }

@@ -275,3 +275,72 @@ fn an_order_that_failed_and_cannot_be_taken_back_yet_is_wanted_no_more_by_any_ot
     done(actor.handle(impose(6, &alice(), &older, &[blog()])));
     assert!(page_of(&node, "blog.test").unwrap().contains(&number(1).to_string()));
 }
+
+#[test]
+fn who_makes_what_is_taken_back_take_long_holds_nobody_else_up() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    let node = Node::new();
+    let (tries, slow, clock) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), node.clock.clone());
+    let (count, secs) = (tries.clone(), slow.clone());
+    let mut actor = node.open_with(Box::new(move |step| {
+        if step == "set: one flag" {
+            clock.0.lock().unwrap().2 += secs.load(Relaxed);
+            count.fetch_add(1, Relaxed);
+        }
+    }));
+    let mallory = account("mallory", test_uid());
+    // Something is in the way of the last flag of each, so that none can be taken back: three flags are set, and it fails.
+    let way = |i: u16| node.gate().join(format!("nginx/www{i}.test/in/the/way"));
+    for (i, who) in [(1, &mallory), (2, &mallory), (3, &mallory), (9, &alice())] {
+        std::fs::create_dir_all(way(i)).unwrap();
+        let gates = vec![GateKey::Nginx(format!("s{i}.test")), GateKey::Nginx(format!("www{i}.test"))];
+        let one = restriction(i, 0, close(&format!("s{i}.test")));
+        let order = impose(u64::from(i), who, &one, &[site(&format!("s{i}.test"), gates)]);
+        assert!(failed(actor.handle(order)).to_string().contains("not yet taken back"));
+    }
+    node.pass_time(3600);
+    std::fs::remove_dir_all(node.gate().join("nginx/www9.test")).unwrap();
+    slow.store(1, Relaxed);
+    let mut tick = |passed: u64| {
+        node.pass_time(passed);
+        tries.store(0, Relaxed);
+        actor.tick();
+        tries.load(Relaxed)
+    };
+    // One of his a tick, then the other account's, whose four flags are taken back at once.
+    assert_eq!(tick(0), 3, "the naive twin tries all of his first");
+    assert_eq!(tick(0), 4);
+    // Twice as long after the work (alice's took 4 s), not after its beginning, as after the order itself; and so on.
+    for (number, (passed, right)) in
+        [(15, 0), (1, 3), (39, 0), (1, 3), (79, 0), (1, 3), (1000, 3), (299, 0), (1, 3), (299, 0), (1, 3)]
+            .into_iter()
+            .enumerate()
+    {
+        assert_eq!(tick(passed), right, "{number}: after {passed} s");
+    }
+    let restored = restriction(19, 0, close("s9.test"));
+    done(actor.handle(impose(19, &alice(), &restored, &[site("s9.test", vec![GateKey::Nginx("s9.test".into())])])));
+}
+
+#[test]
+fn a_pass_stays_open_however_many_orders_are_answered_after_it() {
+    let node = Node::in_memory();
+    let mut actor = node.open();
+    let until = model::Moment::parse("2026-03-21T04:00:00Z").unwrap();
+    done(actor.handle(open_pass(1, &alice(), &[blog()], model::packet::PassKey::Token([7; 16]), until)));
+    let files = || std::fs::read_dir(node.gate().join("pass/nginx/blog.test")).map_or(0, Iterator::count);
+    assert_eq!(files(), 1);
+    // More than the journal keeps answers.
+    for intent in 2..4200 {
+        done(actor.handle(lift(intent, &alice(), &restriction(1, 0, close("blog.test")), false)));
+    }
+    actor.tick();
+    assert_eq!(files(), 1, "open until its time");
+    drop(actor);
+    let mut actor = node.open();
+    assert_eq!(files(), 1);
+    node.pass_time(7200);
+    actor.tick();
+    assert_eq!(files(), 0);
+}

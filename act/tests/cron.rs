@@ -94,7 +94,7 @@ fn random_table(dice: &mut Dice) -> (Vec<u8>, usize, usize) {
         match dice.roll(6) {
             0 => bytes.extend(b"# a comment"),
             1 => bytes.extend((0..dice.roll(60)).map(|_| [0, 0xff, 0xc3, b'\t', b'a', b'%'][dice.roll(6)])),
-            _ if big == Some(number) => bytes.extend(std::iter::repeat_n(b'x', 1 << 20)),
+            _ if big == Some(number) => bytes.extend(std::iter::repeat_n(b'x', 1 << 19)),
             3 => {}
             _ => bytes.extend(LINE.as_bytes()),
         }
@@ -393,6 +393,48 @@ fn a_table_that_is_not_the_accounts_own_and_a_range_that_is_no_line_are_refused(
     refused(&mut actor, &off_line(1, format!("{text}x").as_bytes()), "changed since");
     std::fs::set_permissions(&node.config.cron_spool, PermissionsExt::from_mode(0o1777)).unwrap();
     refused(&mut actor, &one, "anybody may write");
+}
+
+#[test]
+fn a_table_with_more_than_cron_takes_is_refused_and_a_lift_ends_where_the_owner_made_it_so_long() {
+    let Some(node) = cron_node() else { return };
+    let mut actor = node.open();
+    let whole = format!("{LINE}\n").repeat(1000);
+    for (intent, text) in [(1, format!("{whole}\n")), (2, format!("{LINE}\n#{}", "x".repeat(1 << 20)))] {
+        install(&table(&node), text.as_bytes());
+        let why = failed(actor.handle(impose(intent, &tenant(), &off_line(1, text.as_bytes()), &[]))).to_string();
+        assert!(why.contains("has more than 10") && why.contains("look at it yourself"), "{why}");
+        assert_eq!(std::fs::read(table(&node)).unwrap(), text.as_bytes());
+    }
+    // As many as cron takes, all alike: each order finds its own, with marks before it and behind it.
+    install(&table(&node), whole.as_bytes());
+    let before = facts(&table(&node));
+    let all: Vec<Restriction> = [700, 0, 999, 701]
+        .into_iter()
+        .zip(1..)
+        .map(|(number, serial)| {
+            let start = number * (LINE.len() + 1);
+            off(serial, whole.as_bytes(), start, start + LINE.len())
+        })
+        .collect();
+    for (one, intent) in all.iter().zip(10..) {
+        done(actor.handle(impose(intent, &tenant(), one, &[])));
+    }
+    let mut wanted: Vec<String> = whole.lines().map(str::to_owned).collect();
+    [700, 0, 999, 701].iter().zip(&all).for_each(|(number, one)| wanted[*number].insert_str(0, &mark(one)));
+    assert!(std::fs::read_to_string(table(&node)).unwrap().lines().eq(wanted));
+    for (one, intent) in all.iter().zip(20..) {
+        done(actor.handle(lift(intent, &tenant(), one, false)));
+    }
+    assert!(facts(&table(&node)) == before);
+    // The owner makes many of the one that is off: nothing is done about it again and again.
+    done(actor.handle(impose(30, &tenant(), &all[1], &[])));
+    let marked = format!("{}{LINE}\n", mark(&all[1])).repeat(8_000);
+    install(&table(&node), marked.as_bytes());
+    let what = done(actor.handle(lift(31, &tenant(), &all[1], false)));
+    assert!(what.contains("nothing changed") && what.contains("1000 lines"), "{what}");
+    assert_eq!(in_force(&mut actor), []);
+    assert_eq!(std::fs::read(table(&node)).unwrap(), marked.as_bytes());
 }
 
 #[test]

@@ -304,3 +304,99 @@ fn a_full_disk_under_journal_or_gate_loses_nothing_that_was_acknowledged_and_lea
     }
     assert!(refused >= 6 && done >= 100, "{refused} refused, {done} done: the test has no power");
 }
+
+#[test]
+fn a_lift_that_cannot_be_written_down_says_what_it_did_and_is_not_done_again_with_every_tick() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    let test = "a_lift_that_cannot_be_written_down_says_what_it_did_and_is_not_done_again_with_every_tick";
+    if !inside(test, &["--mount", "--propagation", "private"]) {
+        return;
+    }
+    let (node, alice) = (Node::new(), account("alice", ALICE));
+    let state = node.config.state_dir.clone();
+    mount(&["-t", "tmpfs", "-o", "mode=0700,size=1m", "tmpfs"], &state);
+    let (anew, folder) = (Arc::new(AtomicU64::new(0)), state.clone());
+    let count = anew.clone();
+    let mut actor = node.open_with(Box::new(move |step| {
+        count.fetch_add(u64::from(step == "set: written anew"), Relaxed);
+        // What is left of the journal's last page is too little for the answer.
+        let left = 4096 - std::fs::metadata(folder.join("journal")).unwrap().len() % 4096;
+        if step == "lift: journalled" && left < 90 {
+            fill(&folder, 0);
+        }
+    }));
+    let mut number = 0;
+    let answer = loop {
+        number += 2;
+        let mut one = close(1);
+        one.why.rule = "x".repeat(number as usize * 7 % 400);
+        done(actor.handle(impose(number, &alice, &one, &[blog()])));
+        match actor.handle(lift(number + 1, &alice, &one, false)).pop() {
+            Some(model::packet::FromAct::Failed { why, .. }) => break why.to_string(),
+            _ => assert!(number < 1000, "the disk was never full at the right moment"),
+        }
+    };
+    assert!(answer.contains("flags lifted") && answer.contains("once more"), "{answer}");
+    assert!(answer.contains("free space") && !answer.contains("nothing is done"), "{answer}");
+    assert!(!is_closed(&node));
+    let mut tick = |passed: u64| {
+        node.pass_time(passed);
+        anew.store(0, Relaxed);
+        actor.tick();
+        anew.load(Relaxed)
+    };
+    // The naive twin writes all of it anew every second, and each time servers are reloaded.
+    let all: Vec<u64> = [0, 1, 1, 8, 0, 19, 1].map(&mut tick).to_vec();
+    assert_eq!(all, [0, 0, 0, 1, 0, 0, 1]);
+    std::fs::remove_file(state.join("filler")).unwrap();
+    assert_eq!((tick(40), tick(300)), (1, 0), "with room it is over");
+    assert_eq!(in_force(&mut actor), []);
+}
+
+#[test]
+fn above_the_length_of_a_summary_a_nearly_full_disk_still_takes_orders() {
+    let test = "above_the_length_of_a_summary_a_nearly_full_disk_still_takes_orders";
+    if !inside(test, &["--mount", "--propagation", "private"]) {
+        return;
+    }
+    let (mut node, alice) = (Node::new(), account("alice", ALICE));
+    node.config.budgets.accounts_per_hour = 9;
+    let state = node.config.state_dir.clone();
+    mount(&["-t", "tmpfs", "-o", "mode=0700,size=32m", "tmpfs"], &state);
+    let mut actor = node.open();
+    let mut number = 0;
+    let size = || std::fs::metadata(state.join("journal")).unwrap().len();
+    let mut close_long = |actor: &mut Actor| {
+        number += 1;
+        let mut one = close(number);
+        one.why.rule = "x".repeat(200_000);
+        done(actor.handle(impose(u64::from(number), &alice, &one, &[blog()])));
+        number
+    };
+    while size() < (8 << 20) - 300_000 {
+        close_long(&mut actor);
+    }
+    // Room for some records, and by far not for all of them again.
+    let filler = fill(&state, 1 << 20);
+    close_long(&mut actor);
+    close_long(&mut actor);
+    let (before, number) = (size(), close_long(&mut actor));
+    assert!(before > 8 << 20, "not long enough to be summed up: the test has no power");
+    done(actor.handle(impose(1000, &alice, &close(1000), &[blog()])));
+    done(actor.handle(lift(1001, &alice, &close(1000), false)));
+    done(actor.handle(lift(1002, &alice, &close(1), false)));
+    assert!(size() > before, "the summary had room: the test has no power");
+    let names = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    assert_eq!(names, ["filler", "journal", "lock"], "nothing unfinished takes what is left");
+    // Read anew it says the same; with room it is summed up.
+    drop(actor);
+    let mut actor = node.open();
+    assert_eq!(in_force(&mut actor).len(), usize::from(number) - 1);
+    std::fs::remove_file(filler).unwrap();
+    let full = size();
+    done(actor.handle(lift(1003, &alice, &close(2), false)));
+    assert!(size() < full);
+}

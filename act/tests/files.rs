@@ -266,6 +266,33 @@ fn of_several_files_those_whose_place_is_free_go_back_and_the_rest_is_kept_at_ev
 }
 
 #[test]
+fn what_is_kept_is_sealed_also_after_a_death_that_left_it_unsealed() {
+    let (node, home, files, one) = pair();
+    done(set_aside(&mut node.open(), 1, &home, &one));
+    let dies = |step: &'static str| {
+        if step == "lift: one file unsealed" {
+            std::panic::resume_unwind(Box::new("killed here"));
+        }
+    };
+    let mut actor = node.open_with(Box::new(dies));
+    assert!(catch_unwind(AssertUnwindSafe(|| actor.handle(lift(2, &alice(), &one, false)))).is_err());
+    drop(actor);
+    let unsealed = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().uid() == test_uid();
+    assert!(shelf(&node).iter().any(unsealed), "the test has no power");
+    write(&home.join("www/a"), "newer");
+    let mut actor = node.open();
+    done(actor.handle(lift(3, &alice(), &one, false)));
+    let [kept] = &shelf(&node)[..] else { panic!("one is kept: {:?}", shelf(&node)) };
+    let is = std::fs::metadata(kept).unwrap();
+    assert!(!is_root() || (is.uid(), is.mode() & 0o7777) == (0, 0), "kept, and still its tenant's");
+    // And it comes back as it was.
+    std::fs::remove_file(home.join("www/a")).unwrap();
+    done(actor.handle(lift(4, &alice(), &one, false)));
+    assert_eq!(places(&node, &home, &files), [true; 2]);
+    assert!(snapshot(&home.join("www")).iter().filter(|(path, _)| !path.is_empty()).all(|(_, seen)| is_his(seen)));
+}
+
+#[test]
 fn a_process_that_has_the_file_open_cannot_link_it_back_and_every_bit_is_as_before() {
     let (node, home) = homely();
     let protected = std::fs::read_to_string("/proc/sys/fs/protected_hardlinks").is_ok_and(|on| on.trim() == "1");

@@ -89,6 +89,27 @@ fn ended_on_order_means_all_of_them_and_nobody_else() {
 }
 
 #[test]
+fn who_is_in_a_cage_is_let_out_of_it_although_the_order_came_once_more_while_there_was_no_freezer() {
+    if !is_root() || sys::cgroup::Freezer::find().is_none() {
+        return skipped("no freezer cgroup, or no root");
+    }
+    let (node, one) = (Node::new(), sleeper(test_uid()));
+    let (pid, before) = (one.0.id(), places(one.0.id()));
+    let caged = restriction(77, 0, freeze(vec![reference(pid)]));
+    done(node.open().handle(impose(1, &alice(), &caged, &[])));
+    assert_ne!(places(pid), before);
+    let mut without = node.with_config();
+    without.config.cgroups = false;
+    let why = failed(without.open().handle(impose(2, &alice(), &caged, &[]))).to_string();
+    assert!(why.contains("no freezer cgroup"), "{why}");
+    // The naive twin takes the newer order's means for all, wakes it by signal, and it stands still for ever.
+    let mut actor = node.open();
+    assert!(in_force(&mut actor)[0].1);
+    done(actor.handle(lift(3, &alice(), &caged, false)));
+    eventually("it goes on", || state(pid) == 'S' && places(pid) == before);
+}
+
+#[test]
 fn a_reused_pid_is_a_stranger_and_the_rest_is_frozen() {
     each_means(|node| {
         let mut actor = node.open();

@@ -293,9 +293,17 @@ fn the_node_itself_and_its_proxies_are_never_slowed_down() {
             .into_iter()
             .enumerate()
     {
-        let one = slowed(at as u16 + 1, &[OUTSIDE, wrong]);
+        let one = slowed(at as u16 + 1, &[wrong]);
         let why = failed(actor.handle(impose(at as u64 + 1, &owner(), &one, &[])));
         assert!(matches!(why, Failure::Guard(_)), "{wrong}: {why}");
+        assert_eq!(ruleset(), before);
+        // The naive twin refuses the whole order, and who sends from such an address too protects the others.
+        let one = slowed(at as u16 + 100, &[wrong, OUTSIDE]);
+        let what = done(actor.handle(impose(at as u64 + 100, &owner(), &one, &[])));
+        assert!(what.contains(&format!("; {wrong} is never slowed down")) && !what.contains(OUTSIDE), "{what}");
+        assert!(ruleset().contains(OUTSIDE) && ruleset().matches("timeout 1h").count() == 1);
+        assert!(holds(&mut actor));
+        done(actor.handle(lift(at as u64 + 200, &owner(), &one, false)));
     }
     for (at, sources) in [vec![], vec![OUTSIDE; 65]].iter().enumerate() {
         failed(actor.handle(impose(at as u64 + 50, &owner(), &slowed(at as u16 + 50, sources), &[])));
@@ -455,4 +463,33 @@ fn a_thousand_uids_and_sources_are_set_and_read_back_in_one_go() {
     let many: Vec<u32> = (100_000..110_001).collect();
     assert!(net.set(&many, &[], now).unwrap_err().contains("lift what is not needed"));
     assert!(ruleset().contains("109999"), "the table is as before");
+}
+
+#[test]
+fn throttles_take_nothing_from_the_budget_of_accounts_and_a_throttled_account_that_is_closed_does() {
+    if !inside("throttles_take_nothing_from_the_budget_of_accounts_and_a_throttled_account_that_is_closed_does") {
+        return;
+    }
+    let node = net_node();
+    let mut actor = node.open();
+    let who = |i: u16| account(&format!("user{i}"), 20_000 + u32::from(i));
+    let close = |actor: &mut Actor, i: u16| {
+        let blog = site("blog.test", vec![model::GateKey::Nginx("blog.test".into())]);
+        let one = restriction(i, 0, Measure::CloseSite { site: "blog.test".parse().unwrap() });
+        actor.handle(impose(u64::from(i), &who(i % 10), &one, &[blog]))
+    };
+    // Whoever lets a crawler loose on three accounts makes three throttles.
+    for i in 1..=3 {
+        done(actor.handle(impose(u64::from(i), &who(i), &slowed(i, &["203.0.113.9"]), &[])));
+    }
+    done(close(&mut actor, 14));
+    // Two of the throttled ones make three; then the day is used up, for a throttled account too.
+    (11..=12).for_each(|i| drop(done(close(&mut actor, i))));
+    for i in [13, 15] {
+        let why = failed(close(&mut actor, i));
+        assert!(matches!(why, Failure::Budget(_)), "{i}: {why}");
+    }
+    // Who is closed already counts no second time, and a throttle passes all the same.
+    done(close(&mut actor, 24));
+    done(actor.handle(impose(90, &who(6), &slowed(90, &["203.0.113.9"]), &[])));
 }

@@ -153,6 +153,32 @@ fn a_hostile_wp_config_that_never_ends_is_killed_in_time() {
 }
 
 #[test]
+fn an_account_whose_code_did_not_end_in_time_holds_nobody_up_again_within_the_hour() {
+    if missing(&[PHP]) {
+        return;
+    }
+    let (node, mallory, bob) = (Node::new(), account("mallory", 20_272), account("bob", 20_273));
+    let roots = [fake(&node, mallory.uid, "while (true) { }"), fake(&node, bob.uid, "exit;")];
+    let mut actor = node.open();
+    let mut said = |serial: u16, who: &AccountRef, root: &Path| {
+        let name = format!("s{serial}.test");
+        let order = impose(u64::from(serial), who, &ending(serial, &name), &[handle(&name, root)]);
+        failed(actor.handle(order)).to_string()
+    };
+    let why = said(1, &mallory, &roots[0]);
+    assert!(why.contains("did not end within 5 s"), "{why}");
+    // The naive twin waits as long for each of his sites.
+    for serial in 2..200 {
+        let why = said(serial, &mallory, &roots[0]);
+        assert!(why.contains("not run again") && why.contains("close-site"), "{why}");
+    }
+    assert!(said(200, &bob, &roots[1]).contains("did not start"), "another account's site is run");
+    node.pass_time(3600);
+    let why = said(201, &mallory, &roots[0]);
+    assert!(why.contains("did not end within 5 s"), "{why}");
+}
+
+#[test]
 fn a_hostile_wp_config_writes_nothing_takes_no_memory_and_its_word_is_bounded() {
     if missing(&[PHP]) {
         return;

@@ -107,12 +107,18 @@ impl Freezer {
     }
 
     /// Moves a held process into a cage. A pid is written, not a pidfd: if the process ended meanwhile the number may
-    /// be another's, who goes back.
+    /// be another's, who goes back where he was.
     pub fn catch(&self, cage: &Cage, process: &Process) -> io::Result<()> {
-        cage.add(process.pid())?;
-        match process.is_alive() || !cage.members()?.contains(&process.pid()) {
+        self.catch_pid(cage, process.pid(), || process.is_alive())
+    }
+
+    fn catch_pid(&self, cage: &Cage, pid: u32, is_meant: impl Fn() -> bool) -> io::Result<()> {
+        // Whoever has the number: a tenant could else lead others out of the limits of their own folder.
+        let place = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).map(|text| self.place_of(&text));
+        cage.add(pid)?;
+        match is_meant() || !cage.members()?.contains(&pid) {
             true => Ok(()),
-            false => self.put_back(process.pid(), ""),
+            false => self.put_back(pid, &place.unwrap_or_default()),
         }
     }
 
@@ -360,6 +366,16 @@ mod tests {
             assert!(freezer.existing(&name).unwrap().is_none());
             assert_eq!(freezer.stands(&name, &[]).unwrap(), (true, 0));
             assert_eq!(freezer.stands(&name, &[child.id()]).unwrap(), (false, 0));
+            // A stranger who got the number goes back where he was; the naive twin puts him at the root.
+            let home = freezer.cage(&format!("{name}-home")).unwrap();
+            home.add(child.id()).unwrap();
+            let at_home = freezer.place_of(&process.cgroups().unwrap());
+            assert!(at_home.ends_with("-home"), "the twin has no power");
+            let cage = freezer.cage(&name).unwrap();
+            freezer.catch_pid(&cage, child.id(), || false).unwrap();
+            assert_eq!(freezer.place_of(&process.cgroups().unwrap()), at_home);
+            freezer.put_back(child.id(), &before).unwrap();
+            freezer.remove(&format!("{name}-home")).unwrap();
             for ends in [false, true] {
                 let cage = freezer.cage(&name).unwrap();
                 cage.freeze().unwrap();

@@ -120,7 +120,8 @@ impl Dir {
     }
 
     /// Puts a complete file with exactly this mode in place of whatever file was there, by rename; file and
-    /// folder are synced, so after a power cut either the old or the new one is there.
+    /// folder are synced, so after a power cut either the old or the new one is there. After an error, too, and nothing
+    /// beside it: on a full disk an unfinished one would take what is left.
     pub fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let (parent, last) = self.parent(name)?;
         let fd = parent.as_fd();
@@ -130,10 +131,16 @@ impl Dir {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mut file = File::from(rustix::fs::openat(fd, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(bytes)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-        file.sync_all()?;
-        rustix::fs::renameat(fd, UNFINISHED, fd, last)?;
+        let mut put = || {
+            file.write_all(bytes)?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+            file.sync_all()?;
+            Ok(rustix::fs::renameat(fd, UNFINISHED, fd, last)?)
+        };
+        if let Err(e) = put() {
+            let _ = rustix::fs::unlinkat(fd, UNFINISHED, AtFlags::empty());
+            return Err(e);
+        }
         parent.sync()
     }
 
@@ -146,20 +153,22 @@ impl Dir {
         Ok(file)
     }
 
-    /// Makes the folders of a relative path that are not there yet, each with exactly this mode.
+    /// Makes the folders of a relative path that are not there yet; each that is ours has exactly this mode then, also
+    /// one that a death left closed before it was given it.
     pub fn make_dirs(&self, name: &str, mode: u32) -> io::Result<Dir> {
         let mut at = self.again()?;
         checked(name.as_bytes())?;
         for part in name.split('/') {
             match rustix::fs::mkdirat(&at.0, part, Mode::RWXU) {
-                Ok(()) => {
-                    rustix::fs::fchmod(at.open_dir(part)?.0, Mode::from_raw_mode(mode))?;
-                    at.sync()?;
-                }
+                Ok(()) => at.sync()?,
                 Err(Errno::EXIST) => {}
                 Err(e) => return Err(e.into()),
             }
             at = at.open_dir(part)?;
+            let is = rustix::fs::fstat(&at.0)?;
+            if is.st_uid == rustix::process::geteuid().as_raw() && is.st_mode & 0o7777 != mode {
+                rustix::fs::fchmod(&at.0, Mode::from_raw_mode(mode))?;
+            }
         }
         Ok(at)
     }
@@ -399,9 +408,32 @@ mod tests {
         assert_eq!(std::fs::read_dir(path.path().join("a/b")).unwrap().count(), 1);
         assert!(dir.has_file("a/b/c").unwrap() && !dir.has_file("a/b").unwrap() && !dir.has_file("x/y").unwrap());
         assert!(dir.read("a/b/c", 2).is_err());
+        // A folder has its place: the rename fails, and what was written for it does not stay.
+        std::fs::create_dir_all(path.path().join("a/b/d/e")).unwrap();
+        assert!(dir.replace("a/b/d", b"x", 0o644).is_err());
+        assert!(!path.path().join("a/b").join(UNFINISHED).exists());
+        std::fs::remove_dir_all(path.path().join("a/b/d")).unwrap();
         assert!(dir.unlink("a/b/c").unwrap() && !dir.unlink("a/b/c").unwrap());
         assert!(dir.remove_dir("a/b").unwrap());
         assert_eq!(dir.list().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_folder_that_a_death_left_closed_gets_its_mode_and_the_naive_twin_leaves_it_closed() {
+        let (path, dir) = folder();
+        let mode = |name: &str| std::fs::metadata(path.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        // As kill -9 leaves it between mkdirat and fchmod.
+        std::fs::create_dir(path.path().join("a")).unwrap();
+        std::fs::set_permissions(path.path().join("a"), PermissionsExt::from_mode(0o700)).unwrap();
+        let naive = rustix::fs::mkdirat(&dir.0, "a", Mode::from_raw_mode(0o711));
+        assert_eq!((naive, mode("a")), (Err(Errno::EXIST), 0o700), "the twin has no power");
+        dir.make_dirs("a/b", 0o711).unwrap();
+        assert_eq!((mode("a"), mode("a/b")), (0o711, 0o711));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path.path().join("a"), Some(20_300), None).unwrap();
+            dir.make_dirs("a/b", 0o755).unwrap();
+            assert_eq!((mode("a"), mode("a/b")), (0o711, 0o755), "another's folder is left as it is");
+        }
     }
 
     #[test]

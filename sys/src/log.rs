@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use crate::dir::Dir;
@@ -36,7 +37,10 @@ pub struct Log {
     dir: Dir,
     file: File,
     size: u64,
-    /// Twice what the last summary came to, so that it is not summed up each time.
+    /// Whether the file is the one in the folder and ends with what was synced last; false after an error.
+    sure: bool,
+    /// Twice what the last summary came to, so that it is not summed up each time; half of the bound at most, so that
+    /// it is summed up before it is full.
     long: u64,
     _lock: File,
 }
@@ -49,11 +53,12 @@ impl Log {
         let lock = lock(&dir, form.name)?;
         let (size, all) = read(&dir, &form, each)?;
         let file = dir.append(form.name, 0o600)?;
-        if size < all {
-            file.set_len(size)?;
-            file.sync_all()?;
+        let mut log = Log { form, dir, file, size, sure: size == all, long: 0, _lock: lock };
+        log.long = log.long_from(size);
+        if !log.sure {
+            log.mend()?;
         }
-        Ok(Log { form, dir, file, size, long: form.long.max(size), _lock: lock })
+        Ok(log)
     }
 
     /// Whether it is time for [`Log::sum_up`].
@@ -61,13 +66,14 @@ impl Log {
         self.size > self.long
     }
 
-    /// Puts one text in place of all; after a power cut either the old or the new ones are there.
+    /// Puts one text in place of all; after a power cut or an error either the old or the new ones are there, and
+    /// appending goes on behind them.
     pub fn sum_up(&mut self, text: &str) -> io::Result<()> {
         let line = line(&self.form, text)?;
+        self.sure = false;
         self.dir.replace(self.form.name, &line, 0o600)?;
-        self.file = self.dir.append(self.form.name, 0o600)?;
-        self.size = line.len() as u64;
-        self.long = self.form.long.max(2 * self.size);
+        self.mend()?;
+        self.long = self.long_from(2 * self.size);
         Ok(())
     }
 
@@ -76,16 +82,39 @@ impl Log {
         self.size + text.len() as u64 + 18 <= self.form.size_max
     }
 
-    /// Writes and syncs one text. After an error nothing of it is there.
+    /// Writes and syncs one text. After an error nothing of it is there, or nothing is written before that is so.
     pub fn append(&mut self, text: &str) -> io::Result<()> {
         let line = line(&self.form, text)?;
+        if !self.sure {
+            self.mend()?;
+        }
+        self.sure = false;
         if let Err(e) = self.file.write_all(&line).and_then(|()| self.file.sync_all()) {
-            // A half line must not stand before a later whole one.
-            self.file.set_len(self.size)?;
+            // A half line must not stand before a later whole one. What cannot be cut off now is cut off first then.
+            let _ = self.mend();
             return Err(e);
         }
-        self.size += line.len() as u64;
+        (self.sure, self.size) = (true, self.size + line.len() as u64);
         Ok(())
+    }
+
+    /// Opens what is in the folder now: another file than before is a summary that was put there whole, the same one may
+    /// have a half line at its end.
+    fn mend(&mut self) -> io::Result<()> {
+        let file = self.dir.append(self.form.name, 0o600)?;
+        let is = file.metadata()?;
+        if is.ino() == self.file.metadata()?.ino() {
+            file.set_len(self.size)?;
+            file.sync_all()?;
+        } else {
+            self.size = is.len();
+        }
+        (self.file, self.sure) = (file, true);
+        Ok(())
+    }
+
+    fn long_from(&self, size: u64) -> u64 {
+        self.form.long.max(size).min(self.form.size_max / 2)
     }
 }
 
@@ -231,6 +260,63 @@ mod tests {
         assert!(!log.is_long());
         drop(log);
         assert_eq!(open(folder.path()).unwrap().1, ["y".repeat(300)]);
+    }
+
+    #[test]
+    fn a_half_line_that_could_not_be_cut_off_is_cut_off_before_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = open(folder.path()).unwrap();
+        log.append("one").unwrap();
+        let [path, aside] = ["log", "aside"].map(|name| folder.path().join(name));
+        // The write fails half way, and what it left cannot be cut off.
+        let mut torn = File::options().append(true).open(&path).unwrap();
+        torn.write_all(&line(&FORM, "two").unwrap()[..9]).unwrap();
+        log.file = File::open(&path).unwrap();
+        std::fs::rename(&path, &aside).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        (0..2).for_each(|_| drop(log.append("two").unwrap_err()));
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        // The naive twin writes on behind it, and cannot be opened again.
+        let naive = [std::fs::read(&path).unwrap(), line(&FORM, "three").unwrap(), line(&FORM, "four").unwrap()];
+        let twin = tempfile::tempdir().unwrap();
+        std::fs::write(twin.path().join("log"), naive.concat()).unwrap();
+        assert!(open(twin.path()).map(drop).unwrap_err().to_string().contains("line 2 is damaged"));
+        log.append("three").unwrap();
+        log.append("four").unwrap();
+        drop(log);
+        assert_eq!(open(folder.path()).unwrap().1, ["one", "three", "four"]);
+    }
+
+    #[test]
+    fn a_summary_of_which_one_does_not_know_whether_it_is_there_loses_nothing_that_is_appended_after_it() {
+        for there in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut log, _) = open(folder.path()).unwrap();
+            log.append("one").unwrap();
+            // As an error after the rename, or before it, leaves it.
+            log.sure = false;
+            if there {
+                log.dir.replace("log", &line(&FORM, "all").unwrap(), 0o600).unwrap();
+            }
+            log.append("two").unwrap();
+            drop(log);
+            assert_eq!(open(folder.path()).unwrap().1, [if there { "all" } else { "one" }, "two"]);
+        }
+    }
+
+    #[test]
+    fn it_is_summed_up_before_it_is_full_however_long_the_last_summary_or_the_start_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = open(folder.path()).unwrap();
+        log.sum_up(&"y".repeat(450)).unwrap();
+        log.append("x").unwrap();
+        assert!(!log.is_long(), "not summed up each time");
+        log.append(&"x".repeat(20)).unwrap();
+        // Twice 468 would be 936 of 1000.
+        assert!(log.is_long());
+        drop(log);
+        assert!(open(folder.path()).unwrap().0.is_long());
     }
 
     #[test]
