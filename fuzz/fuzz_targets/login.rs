@@ -9,7 +9,7 @@ use sense::reading::Reading;
 
 fn read(data: &[u8]) -> Reading {
     let zone = Zone::get("Asia/Tokyo").expect("a zone");
-    let settings = Settings { accounts: node().into(), own: own(), zone, trust: Trust::Guarded };
+    let settings = Settings { accounts: node().into(), own: own(), never: Vec::new(), zone, trust: Trust::Guarded };
     let (reading, watch) = inspect(data, settings, now()).expect("bytes cannot fail");
     assert_eq!(reading.lines, lines(data));
     assert!(watch.sources().count() <= 4096);

@@ -10,7 +10,7 @@ use sense::reading::Reading;
 use sense::web::{Format, Log, Owner, ROWS_MAX, Settings, Watch, inspect};
 
 fn read(data: &[u8], owner: &Owner, buffer: usize) -> Reading {
-    let mut watch = Watch::new(Settings { accounts: node().into(), own: own() });
+    let mut watch = Watch::new(Settings { accounts: node().into(), own: own(), never: Vec::new() });
     watch.begin(Log { format: Format::Standard, owner: owner.clone() });
     let mut input = BufReader::with_capacity(buffer, data);
     let reading = inspect(&mut watch, &mut input, now()).expect("bytes cannot fail");

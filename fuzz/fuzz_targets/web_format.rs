@@ -7,7 +7,7 @@ use sense::reading::Reading;
 use sense::web::{Format, Log, Owner, Settings, Watch, inspect};
 
 fn read(format: Format, mut data: &[u8]) -> Reading {
-    let mut watch = Watch::new(Settings { accounts: node().into(), own: own() });
+    let mut watch = Watch::new(Settings { accounts: node().into(), own: own(), never: Vec::new() });
     watch.begin(Log { format, owner: Owner::Otherwise(node()[0].account.clone()) });
     let count = lines(data);
     let reading = inspect(&mut watch, &mut data, now()).expect("bytes cannot fail");

@@ -49,7 +49,13 @@ fn mails(log: &[u8]) -> (Reading, mail::Watch) {
 
 fn logins(log: &str, zone: &str) -> (Reading, Vec<String>) {
     let zone = Zone::get(zone).unwrap();
-    let settings = login::Settings { accounts: accounts().into(), own: Vec::new(), zone, trust: Trust::Guarded };
+    let settings = login::Settings {
+        accounts: accounts().into(),
+        own: Vec::new(),
+        never: Vec::new(),
+        zone,
+        trust: Trust::Guarded,
+    };
     let (reading, watch) = login::inspect(log.as_bytes(), settings, now()).unwrap();
     (reading, watch.sources().map(|source| source.to_string()).collect())
 }
@@ -146,7 +152,7 @@ fn lines_with_and_without_a_virtual_host_are_each_of_its_site() {
         + &line("blog.aoi.example.jp ", "GET /?q=\\\"x\\\" shop.aoi.example.jp\\\"", "x")
         + &line("else.example ", script, "aoi.example.jp")
         + &line("blog.aoi.example.jp:443 ", script, "x")[..100];
-    let mut watch = web::Watch::new(web::Settings { accounts: accounts().into(), own: Vec::new() });
+    let mut watch = web::Watch::new(web::Settings { accounts: accounts().into(), own: Vec::new(), never: Vec::new() });
     watch.begin(Log { format: Format::Standard, owner: Owner::Lines });
     let reading = web::inspect(&mut watch, &mut log.as_bytes(), now()).unwrap();
     let counts = watch.counts();

@@ -361,7 +361,7 @@ fn access_hostile(dice: &mut Dice) -> Vec<Vec<u8>> {
 }
 
 fn read_access(common: &[Vec<u8>], own: &[Vec<u8>]) -> Vec<Finding> {
-    let mut watch = web::Watch::new(web::Settings { accounts: accounts().into(), own: Vec::new() });
+    let mut watch = web::Watch::new(web::Settings { accounts: accounts().into(), own: Vec::new(), never: Vec::new() });
     let aoi = accounts()[0].account.clone();
     let mut findings = Vec::new();
     for (lines, owner) in [(own, Owner::Sure(aoi, None)), (common, Owner::Lines)] {
