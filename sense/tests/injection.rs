@@ -458,8 +458,13 @@ fn login_hostile(dice: &mut Dice) -> Vec<Vec<u8>> {
 
 fn read_logins(lines: &[Vec<u8>], trust: Trust) -> Vec<Finding> {
     let zone = Zone::get("Asia/Tokyo").unwrap();
-    let settings =
-        login::Settings { accounts: accounts().into(), own: vec!["192.0.2.10".parse().unwrap()], zone, trust };
+    let settings = login::Settings {
+        accounts: accounts().into(),
+        own: vec!["192.0.2.10".parse().unwrap()],
+        never: Vec::new(),
+        zone,
+        trust,
+    };
     login::inspect(lines.join(&b"\n"[..]).as_slice(), settings, now()).unwrap().0.findings
 }
 
