@@ -1,7 +1,7 @@
 //! The JSON form of a report, as the head of the case collection's scorer fixes it.
 
 use engine::Choice;
-use model::{Evidence, FactKey, FactValue, Kind, Login, MailRate, MailScope, Measure, Strength};
+use model::{Evidence, FactValue, Kind, Login, MailRate, MailScope, Measure, Strength};
 use sense::reading::Attack;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -27,14 +27,7 @@ fn facts(into: &mut Map<String, Value>, evidence: &Evidence) {
 fn measure(choice: &Choice, account: &Weighed<'_>) -> Value {
     let measure = &choice.measure;
     let mut out = json!({ "verb": measure.name(), "available": measure.is_available() });
-    let carried = account.findings.iter().filter(|f| choice.why.findings.contains(&f.signal.fingerprint));
-    let lines = carried.filter_map(|f| match f.evidence.get(FactKey::Lines) {
-        Some(FactValue::Text(lines)) => {
-            Some(lines.split(' ').filter_map(|n| n.parse::<u64>().ok()).collect::<Vec<_>>())
-        }
-        _ => None,
-    });
-    let lines: Vec<u64> = lines.flatten().collect();
+    let lines = account.lines(choice);
     if !lines.is_empty() {
         out["lines"] = json!(lines);
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use engine::{Choice, Incident, choose};
 use model::order::Finding;
-use model::{AccountEntry, AccountName, Kind, Language, Mode, Moment, Number, Strength, Trouble};
+use model::{AccountEntry, AccountName, FactKey, FactValue, Kind, Language, Mode, Moment, Number, Strength, Trouble};
 use sense::country::CountryFile;
 use sense::inventory::Inventory;
 use sense::mail::judge::Limits;
@@ -161,6 +161,18 @@ struct Weighed<'a> {
     verdict: &'static str,
     findings: Vec<&'a Finding>,
     choices: Vec<Choice>,
+}
+
+impl Weighed<'_> {
+    /// Numbers of the scheduled lines that a choice is about, counted from 1.
+    fn lines(&self, choice: &Choice) -> Vec<u64> {
+        let carried = self.findings.iter().filter(|f| choice.why.findings.contains(&f.signal.fingerprint));
+        let lines = carried.filter_map(|f| match f.evidence.get(FactKey::Lines) {
+            Some(FactValue::Text(lines)) => Some(lines.split(' ').filter_map(|n| n.parse().ok()).collect::<Vec<u64>>()),
+            _ => None,
+        });
+        lines.flatten().collect()
+    }
 }
 
 /// Judges each account by its own signals, as the engine would.

@@ -1,6 +1,6 @@
 //! The human form of a report: what an operator pastes into a ticket.
 
-use engine::Choice;
+use model::Measure;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
@@ -35,9 +35,16 @@ pub fn show(accounts: &[Weighed<'_>], seen: &Seen) {
                 }
             }
         }
-        for Choice { measure, .. } in &a.choices {
-            let by_hand = if measure.is_available() { "" } else { " (by hand: this build cannot)" };
-            anstream::println!("  would {}{by_hand}", print::measure(measure).bold());
+        for choice in &a.choices {
+            let measure = match &choice.measure {
+                Measure::DisableCronLine { .. } => {
+                    let lines: Vec<String> = a.lines(choice).iter().map(u64::to_string).collect();
+                    format!("disable-cron-line {}", lines.join(" "))
+                }
+                other => print::measure(other),
+            };
+            let by_hand = if choice.measure.is_available() { "" } else { " (by hand: this build cannot)" };
+            anstream::println!("  would {}{by_hand}", measure.bold());
         }
     }
     for u in &reading.unattributed {
