@@ -120,6 +120,8 @@ struct AccessLog {
     from: Option<Moment>,
     /// It is open, and read to its end.
     whole: bool,
+    /// Inode, length and time of change when it was read last: most logs are quiet most of the time.
+    seen: Option<(u64, u64, i64)>,
 }
 
 impl AccessLog {
@@ -274,7 +276,12 @@ impl Records {
             reading.join(news);
             reading.blind.extend(fallen.map(|why| format!("logins: {}: {why}", names.join(", "))));
         }
-        for (path, AccessLog { follower, log, uid, from, whole }) in &mut self.access_logs {
+        for (path, AccessLog { follower, log, uid, from, whole, seen }) in &mut self.access_logs {
+            let is = std::fs::metadata(path).ok().map(|meta| stamp(&meta));
+            if *whole && is.is_some() && *seen == is {
+                continue;
+            }
+            *seen = is;
             let (web, requests) = (&mut self.web, &mut self.requests);
             web.begin(log.clone());
             let mut line = |line: &[u8]| {
@@ -535,7 +542,7 @@ impl Records {
                 let (owner, uid) = owner_of(web, path);
                 let follower = Follower::new(path.clone(), Start::BeforeEnd(before));
                 let log = web::Log { format: web::Format::default(), owner };
-                AccessLog { follower, log, uid, from: None, whole: false }
+                AccessLog { follower, log, uid, from: None, whole: false, seen: None }
             });
         }
     }
@@ -574,11 +581,15 @@ pub fn tell(attacks: &[Attack]) {
 
 /// Whether the file is another one than at the last look; one that was there and is gone is new too.
 fn is_new(known: &mut HashMap<PathBuf, (u64, u64, i64)>, path: &Path) -> bool {
-    let stamp = |m: std::fs::Metadata| (m.ino(), m.len(), m.mtime().wrapping_mul(1_000_000_000) + m.mtime_nsec());
-    match std::fs::symlink_metadata(path).map(stamp) {
-        Ok(now) => known.insert(path.to_owned(), now) != Some(now),
-        Err(_) => known.remove(path).is_some(),
+    match std::fs::symlink_metadata(path).ok().map(|meta| stamp(&meta)) {
+        Some(now) => known.insert(path.to_owned(), now) != Some(now),
+        None => known.remove(path).is_some(),
     }
+}
+
+/// Inode, length and time of change.
+fn stamp(meta: &std::fs::Metadata) -> (u64, u64, i64) {
+    (meta.ino(), meta.len(), meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec()))
 }
 
 fn is_access_log(path: &Path) -> bool {

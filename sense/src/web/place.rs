@@ -185,11 +185,17 @@ impl Places {
         let text = path.as_os_str().as_encoded_bytes();
         let below = |home: &str| crate::process::below(text, home.as_bytes()) && home.len() > 1;
         let parts: Vec<&[u8]> = text.split(|b| *b == b'/').rev().take(2).collect();
+        // What could be a name is looked up, because a node has as many names as logs.
         let mut best: Option<(usize, usize)> = None;
-        for (name, place) in &self.names {
-            let Some(place) = place else { continue };
-            if parts.iter().any(|part| bears(part, name)) && best.is_none_or(|(len, _)| name.len() > len) {
-                best = Some((name.len(), *place));
+        for lower in parts.iter().map(|part| part.to_ascii_lowercase()) {
+            let ends: Vec<usize> = (1..=lower.len()).filter(|at| ends_name(&lower[*at..])).collect();
+            for from in (0..lower.len()).filter(|at| begins_name(&lower[..*at])) {
+                for to in ends.iter().copied().filter(|to| *to > from) {
+                    let place = self.names.get(&lower[from..to]).copied().flatten();
+                    if place.is_some() && best.is_none_or(|(len, _)| to - from > len) {
+                        best = place.map(|place| (to - from, place));
+                    }
+                }
             }
         }
         let homes = self.accounts.iter().filter(|a| below(&a.home)).max_by_key(|a| a.home.len());
@@ -204,13 +210,13 @@ impl Places {
     }
 }
 
-/// Whether a file's name is a site's: the whole of it, or with something behind or before it that is no part of a name.
-fn bears(part: &[u8], name: &[u8]) -> bool {
-    let lower = part.to_ascii_lowercase();
-    memchr::memmem::find_iter(&lower, name).any(|at| {
-        let (before, after) = (&lower[..at], &lower[at + name.len()..]);
-        let clear = before.is_empty() || matches!(before.last(), Some(b'-' | b'_')) || before == b"www.";
-        let ends = [&b""[..], b".log", b".access", b"-access", b"_access", b"-ssl", b"_ssl", b".ssl", b"_log", b"-log"];
-        clear && (after.is_empty() || ends.iter().any(|e| !e.is_empty() && after.starts_with(e)))
-    })
+/// Whether a site's name may begin behind this part of a file's name.
+fn begins_name(before: &[u8]) -> bool {
+    before.is_empty() || matches!(before.last(), Some(b'-' | b'_')) || before == b"www."
+}
+
+/// Whether a site's name may end before this part of a file's name.
+fn ends_name(after: &[u8]) -> bool {
+    let ends = [&b".log"[..], b".access", b"-access", b"_access", b"-ssl", b"_ssl", b".ssl", b"_log", b"-log"];
+    after.is_empty() || ends.iter().any(|end| after.starts_with(end))
 }
